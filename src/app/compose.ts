@@ -1,0 +1,162 @@
+/**
+ * Composition of local mode: the one place that knows the adapters' classes.
+ */
+
+import { Authority } from "../authority/authority.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Random } from "../core/random.ts";
+import { Directory } from "../directory/directory.ts";
+import { describeProblem, type SourceProblem } from "../directory/documents.ts";
+import { directoryObserver } from "../directory/observer.ts";
+import { holderStore } from "../directory/state-stores.ts";
+import { parseField } from "../registration/field-path.ts";
+import type { TrustDomainPolicy } from "../registration/trust-domain-policy.ts";
+import { parseTrustDomain } from "../spiffe/trust-domain.ts";
+import { type Events, makeEvents } from "../telemetry/events.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import type { LocalConfig } from "./config.ts";
+import { Engine } from "./engine.ts";
+import { identityGauges } from "./gauges.ts";
+import { groupId } from "./group.ts";
+import { OnRenew } from "./on-renew.ts";
+import { PolicyHolder } from "./policy-holder.ts";
+import { loadSchemas } from "./schemas.ts";
+
+export interface LocalDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+export interface Local {
+  readonly directory: Directory;
+  readonly authority: Authority;
+  readonly engine: Engine;
+  readonly events: Events;
+  readonly onRenew: OnRenew | undefined;
+  readonly policy: () => TrustDomainPolicy;
+}
+
+const DEFAULT_TRUST_DOMAIN = "cluster.local";
+/** The field that a condition's message is about. */
+const FIELD = /(?:^|: )(spec(?:\.\w+|\[\d+\])+): /;
+const WAY_OUT =
+  "restore STATE from a backup; only to begin anew, with a root that no peer knows yet (what meshid bootstrap does), stop meshid and move OUT and STATE away";
+
+/** Puts local mode together; nothing is read or written yet. @throws INVALID_CONFIGURATION. */
+export async function composeLocal(config: LocalConfig, deps: LocalDeps): Promise<Local> {
+  const { clock, random, logger, metrics } = deps;
+  const events = makeEvents({ logger, metrics });
+  const directory = new Directory({
+    identities: config.identities,
+    out: config.out,
+    state: config.state,
+    trustDomain: config.trustDomain ?? parseTrustDomain(DEFAULT_TRUST_DOMAIN),
+    gid: config.group === undefined ? undefined : groupId(config.group),
+    clock,
+    random,
+    validate: await loadSchemas(),
+    onProblem: (problem) => logProblem(logger, problem),
+  });
+  const policies = new PolicyHolder({
+    desired: () => directory.trustDomain(),
+    options: { mode: "local", clusterDomain: config.clusterDomain },
+    required: config.trustDomain,
+    onProblem: (message) =>
+      logger.error(
+        { component: "controller", explanation: message },
+        "the TrustDomain cannot be served as it is: the rules so far stay in force",
+      ),
+  });
+  const policy = (): TrustDomainPolicy => policies.current();
+  const authority = new Authority({
+    journalStore: directory.journal,
+    keyStore: directory.keys,
+    clock,
+    random,
+    policy: () => policies.authority(),
+    wayOut: WAY_OUT,
+  });
+  const onRenew =
+    config.onRenew === undefined
+      ? undefined
+      : new OnRenew({
+          command: config.onRenew,
+          out: config.out,
+          env: deps.env,
+          onError: ({ metadata }, explanation) =>
+            logger.warn(
+              {
+                component: "on-renew",
+                serviceIdentity: `${metadata.namespace}/${metadata.name}`,
+                explanation,
+              },
+              "the command of --on-renew failed",
+            ),
+        });
+  const engine = new Engine({
+    desired: directory,
+    observed: directory.objects,
+    applier: directory.objects,
+    status: directory,
+    observer: directoryObserver(directory.objects),
+    holders: holderStore(config.state),
+    requests: directory,
+    authority,
+    audit: events,
+    events: {
+      record: ({ regarding, type, reason, message }) => {
+        const { kind, namespace, name } = regarding;
+        const subject =
+          kind === "TrustDomain" ? { trustDomain: name } : { serviceIdentity: `${namespace}/${name}` };
+        const fields = {
+          component: "controller",
+          ...subject,
+          reason,
+          explanation:
+            namespace === undefined ? message : withPosition(directory, `${namespace}/${name}`, message),
+        };
+        if (type === "Warning") logger.warn(fields, "a condition changed");
+        else logger.info(fields, "a condition changed");
+      },
+    },
+    clock,
+    random,
+    policy,
+    workers: config.workers,
+    onIdentityChanged: (identity) => onRenew?.changed(identity),
+    onTrustDomainChanged: () => policies.refresh(),
+    onStep: ({ step, keyID }) => {
+      events.rotationStep(step, keyID);
+      directory.honoured(authority.view().honoured);
+    },
+    onError: (error) =>
+      logger.error({ component: "authority", err: error }, "a rotation step failed and will be tried again"),
+    report: (report) => events.reconciled(report),
+  });
+  identityGauges({ metrics, events, directory, authority });
+  return { directory, authority, engine, events, onRenew, policy };
+}
+
+/** Puts before a message that names a field the file and line where it stands. */
+function withPosition(directory: Directory, key: string, message: string): string {
+  const [, field] = FIELD.exec(message) ?? [];
+  const place = field === undefined ? undefined : directory.locate(key, parseField(field));
+  return place === undefined ? message : `${place}: ${message}`;
+}
+
+function logProblem(logger: Logger, problem: SourceProblem): void {
+  const { file, line, field } = problem;
+  const position = {
+    file,
+    ...(line === undefined ? {} : { line }),
+    ...(field === undefined ? {} : { field }),
+  };
+  logger.error(
+    { component: "source", ...position, explanation: describeProblem(problem) },
+    "a document is refused",
+  );
+}

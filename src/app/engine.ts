@@ -1,0 +1,199 @@
+/**
+ * The engine: queues, loops and reconcilers over ports. It knows no adapter; `compose.ts` hands them in.
+ */
+
+import type { Authority } from "../authority/authority.ts";
+import type { AuthorityReconcilerDeps } from "../controller/authority-reconciler.ts";
+import { AuthorityReconciler } from "../controller/authority-reconciler.ts";
+import { BundleReconciler } from "../controller/bundle-reconciler.ts";
+import { Claims } from "../controller/claims.ts";
+import { type ControllerReport, runController } from "../controller/controller.ts";
+import type {
+  Applier,
+  Audit,
+  Changes,
+  DesiredState,
+  EventRecorder,
+  HolderStore,
+  ObservedState,
+  Observer,
+  RotationRequests,
+  StatusWriter,
+} from "../controller/ports.ts";
+import { priorityOf } from "../controller/priority.ts";
+import { RewriteGuard } from "../controller/rewrite-guard.ts";
+import { ServiceIdentityReconciler } from "../controller/service-identity-reconciler.ts";
+import { WorkQueue } from "../controller/work-queue.ts";
+import { milliseconds, seconds } from "../core/brand.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Random } from "../core/random.ts";
+import type { ObjectRef } from "../reconcile/state.ts";
+import type { IdentityKey } from "../registration/registration-entry.ts";
+import type { ServiceIdentity } from "../registration/service-identity.ts";
+import type { TrustDomainPolicy } from "../registration/trust-domain-policy.ts";
+
+export interface EngineOptions {
+  readonly desired: DesiredState;
+  readonly observed: ObservedState;
+  readonly applier: Applier;
+  readonly status: StatusWriter;
+  readonly observer: Observer;
+  readonly holders: HolderStore;
+  readonly requests: RotationRequests;
+  readonly authority: Authority;
+  readonly audit: Audit;
+  readonly events: EventRecorder;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly policy: () => TrustDomainPolicy;
+  readonly workers: number;
+  readonly onIdentityChanged: (identity: ServiceIdentity) => void;
+  readonly onTrustDomainChanged: () => void;
+  readonly onStep: AuthorityReconcilerDeps["onStep"];
+  readonly onError: (error: unknown) => void;
+  readonly report: (report: ControllerReport) => void;
+}
+
+const BACKOFF = { base: milliseconds(1000), cap: milliseconds(300_000) } as const;
+const IDLE_POLL = milliseconds(5);
+
+export class Engine implements Changes {
+  readonly identityQueue: WorkQueue;
+  readonly bundleQueue: WorkQueue;
+  readonly #options: EngineOptions;
+  readonly #claims: Claims;
+  readonly #identities: ServiceIdentityReconciler;
+  readonly #bundles: BundleReconciler;
+  readonly #authority: AuthorityReconciler;
+  #hasCaughtUp = false;
+  #namespaces: ReadonlySet<string> = new Set();
+
+  constructor(options: EngineOptions) {
+    const { clock, random, desired } = options;
+    this.#options = options;
+    this.#claims = new Claims(desired, options.holders);
+    const queue = { clock, random, backoff: BACKOFF };
+    this.identityQueue = new WorkQueue({
+      ...queue,
+      maxInFlightPerNamespace: Math.max(1, Math.ceil(options.workers / 2)),
+      priorityOf: (key) => priorityOf(desired.identity(key), clock.now()),
+    });
+    this.bundleQueue = new WorkQueue({
+      ...queue,
+      maxInFlightPerNamespace: 1,
+      priorityOf: () => ({ urgency: "Routine", deadline: seconds(0) }),
+    });
+    this.#bundles = new BundleReconciler({ ...options, onChanged: () => this.#authority.wake() });
+    this.#identities = new ServiceIdentityReconciler({
+      ...options,
+      claims: this.#claims,
+      rewrites: new RewriteGuard(clock),
+      onChanged: options.onIdentityChanged,
+    });
+    this.#authority = new AuthorityReconciler({
+      ...options,
+      bundles: this.#bundles,
+      onPublished: () => this.#enqueueAll(),
+    });
+  }
+
+  /** Whether the queues have been empty once. */
+  get hasCaughtUp(): boolean {
+    this.#hasCaughtUp ||= this.identityQueue.isIdle && this.bundleQueue.isIdle;
+    return this.#hasCaughtUp;
+  }
+
+  /** Settles who holds what; everything is looked at once. */
+  async open(): Promise<void> {
+    await this.#claims.open();
+    this.#enqueueAll();
+  }
+
+  /** Runs every loop until `signal` aborts; what is in work then is finished. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#authority.run(signal), this.#runQueues(signal)]);
+  }
+
+  /** Does what is due and ends: until nothing is ready any more. */
+  async runOnce(signal: AbortSignal): Promise<void> {
+    await this.#authority.reconcile(signal);
+    const stop = new AbortController();
+    const running = this.#runQueues(AbortSignal.any([signal, stop.signal]));
+    await this.#whenIdle(signal);
+    // Namespaces that got their bundle are counted, and a key that all carry by now goes on.
+    await this.#authority.reconcile(signal);
+    await this.#whenIdle(signal);
+    stop.abort();
+    await running;
+    await this.#authority.reconcile(signal);
+  }
+
+  async identitiesChanged(keys: readonly IdentityKey[]): Promise<void> {
+    for (const key of await this.#claims.update(keys)) this.identityQueue.add(key);
+    if (this.#options.desired.bundleNamespaces().some((namespace) => !this.#namespaces.has(namespace))) {
+      this.namespacesChanged();
+    }
+  }
+
+  trustDomainChanged(): void {
+    this.#options.onTrustDomainChanged();
+    this.#authority.wake();
+    this.#enqueueAll();
+  }
+
+  rotationRequested(): void {
+    this.#authority.wake();
+  }
+
+  outputChanged(ref: ObjectRef, ownerUid: string | undefined): void {
+    if (ref.kind === "ConfigMap") {
+      this.bundleQueue.add(ref.namespace);
+      return;
+    }
+    for (const identity of this.#options.desired.identities()) {
+      if (identity.metadata.uid === ownerUid)
+        this.identityQueue.add(`${identity.metadata.namespace}/${identity.metadata.name}`);
+    }
+  }
+
+  namespacesChanged(): void {
+    const current = new Set(this.#options.desired.bundleNamespaces());
+    // One that is left has its bundle removed.
+    for (const namespace of new Set([...this.#namespaces, ...current])) this.bundleQueue.add(namespace);
+    this.#namespaces = current;
+  }
+
+  #enqueueAll(): void {
+    this.namespacesChanged();
+    for (const { metadata } of this.#options.desired.identities()) {
+      this.identityQueue.add(`${metadata.namespace}/${metadata.name}`);
+    }
+  }
+
+  async #runQueues(signal: AbortSignal): Promise<void> {
+    const { clock, report, workers } = this.#options;
+    const common = { clock, report };
+    await Promise.all([
+      runController(
+        {
+          ...common,
+          name: "serviceidentity",
+          queue: this.identityQueue,
+          reconciler: this.#identities,
+          workers,
+        },
+        signal,
+      ),
+      runController(
+        { ...common, name: "bundle", queue: this.bundleQueue, reconciler: this.#bundles, workers: 2 },
+        signal,
+      ),
+    ]);
+  }
+
+  async #whenIdle(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted && !(this.identityQueue.isIdle && this.bundleQueue.isIdle)) {
+      await this.#options.clock.sleep(IDLE_POLL, signal);
+    }
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * Gauges that are read only when someone scrapes.
+ */
+
+import type { Authority } from "../authority/authority.ts";
+import type { DesiredState } from "../controller/ports.ts";
+import { parseRfc3339 } from "../core/clock.ts";
+import type { Events } from "../telemetry/events.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+
+export interface GaugeSources {
+  readonly metrics: Metrics;
+  readonly events: Events;
+  readonly directory: Pick<DesiredState, "identities">;
+  readonly authority: Authority;
+}
+
+export function identityGauges({ metrics, events, directory, authority }: GaugeSources): void {
+  metrics.onScrape(() => {
+    const count = { ready: 0, notReady: 0 };
+    const ends = { x509: Number.POSITIVE_INFINITY, jwt: Number.POSITIVE_INFINITY };
+    for (const { status } of directory.identities()) {
+      const isReady =
+        status?.conditions?.some((one) => one.type === "Ready" && one.status === "True") === true;
+      count[isReady ? "ready" : "notReady"] += 1;
+      const x509 = parseRfc3339(status?.x509?.notAfter ?? "");
+      if (x509 !== undefined) ends.x509 = Math.min(ends.x509, x509);
+      for (const token of status?.jwt?.tokens ?? []) {
+        const end = parseRfc3339(token.notAfter);
+        if (end !== undefined) ends.jwt = Math.min(ends.jwt, end);
+      }
+    }
+    events.identitiesCounted(count);
+    for (const kind of ["x509", "jwt"] as const) {
+      events.earliestNotAfter(
+        kind,
+        Number.isFinite(ends[kind])
+          ? (ends[kind] as NonNullable<ReturnType<typeof parseRfc3339>>)
+          : undefined,
+      );
+    }
+    if (!authority.isReady()) return;
+    const view = authority.view();
+    events.authoritiesObserved(view.slots);
+    metrics.set("meshid_bundle_sequence", {}, view.sequence);
+  });
+}

@@ -1,0 +1,75 @@
+/**
+ * `--on-renew CMD`: runs after each change of what an identity holds, one run for each identity at a time.
+ */
+
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import type { ServiceIdentity } from "../registration/service-identity.ts";
+
+const TIMEOUT_MS = 60_000;
+const MAX_RUNNING = 8;
+
+export interface OnRenewOptions {
+  readonly command: string;
+  readonly out: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly onError: (identity: ServiceIdentity, message: string) => void;
+}
+
+export class OnRenew {
+  readonly #options: OnRenewOptions;
+  /** By key: whether another run is wanted after the one that is under way. */
+  readonly #wanted = new Map<string, ServiceIdentity>();
+  readonly #running = new Map<string, Promise<void>>();
+
+  constructor(options: OnRenewOptions) {
+    this.#options = options;
+  }
+
+  changed(identity: ServiceIdentity): void {
+    this.#wanted.set(keyOf(identity), identity);
+    this.#startWaiting();
+  }
+
+  /** Waits for every run that is wanted. */
+  async idle(): Promise<void> {
+    while (this.#running.size > 0) await Promise.all(this.#running.values());
+  }
+
+  #startWaiting(): void {
+    for (const [key, identity] of this.#wanted) {
+      if (this.#running.size >= MAX_RUNNING) return;
+      if (this.#running.has(key)) continue;
+      this.#wanted.delete(key);
+      const run = this.#run(identity).finally(() => {
+        this.#running.delete(key);
+        this.#startWaiting();
+      });
+      this.#running.set(key, run);
+    }
+  }
+
+  #run(identity: ServiceIdentity): Promise<void> {
+    const { command, out, env, onError } = this.#options;
+    const { namespace, name } = identity.metadata;
+    const variables = { MESHID_NAMESPACE: namespace, MESHID_NAME: name, MESHID_DIR: join(out, namespace) };
+    return new Promise((resolve) => {
+      // Standard output is kept for answers of ours.
+      const child = spawn(command, {
+        shell: true,
+        stdio: ["ignore", 2, 2],
+        env: { ...env, ...variables },
+        timeout: TIMEOUT_MS,
+      });
+      child.once("error", (error) => onError(identity, error.message));
+      child.once("close", (code, signal) => {
+        if (code !== 0) onError(identity, `ended with ${signal ?? `exit code ${code}`}`);
+        resolve();
+      });
+    });
+  }
+}
+
+function keyOf({ metadata }: ServiceIdentity): string {
+  return `${metadata.namespace}/${metadata.name}`;
+}

@@ -1,0 +1,58 @@
+/**
+ * What is true of every journal that meshid writes.
+ */
+
+import { AUTHORITY_KINDS, type Journal, type Slot } from "./slot.ts";
+
+export interface JournalFault {
+  /** As in `slots[2].notAfter`. */
+  readonly field: string;
+  readonly message: string;
+}
+
+/** The first rule that `journal` breaks. */
+export function findFault(journal: Journal): JournalFault | undefined {
+  for (const kind of AUTHORITY_KINDS) {
+    const slots = journal.slots.filter((slot) => slot.kind === kind);
+    const active = slots.filter(({ state }) => state === "Active").length;
+    if (active !== 1)
+      return { field: "slots", message: `has ${active} active slots of kind ${kind}, not one` };
+    if (slots.filter(({ state }) => state === "Prepared").length > 1) {
+      return { field: "slots", message: `has several prepared slots of kind ${kind}` };
+    }
+  }
+  const seen = new Set<string>();
+  for (const [index, slot] of journal.slots.entries()) {
+    const fault = slotFault(journal, slot, seen);
+    if (fault !== undefined) return { ...fault, field: `slots[${index}].${fault.field}` };
+    seen.add(slot.keyID);
+  }
+  return undefined;
+}
+
+function slotFault(journal: Journal, slot: Slot, seen: ReadonlySet<string>): JournalFault | undefined {
+  const { kind, keyID, notBefore, notAfter, signedUntil } = slot;
+  if (seen.has(keyID)) return { field: "keyID", message: "stands twice" };
+  if (notBefore >= notAfter) return { field: "notAfter", message: "is not after notBefore" };
+  if (signedUntil < notBefore || signedUntil > notAfter) {
+    return { field: "signedUntil", message: "is outside the slot's life" };
+  }
+  if ((slot.certificate !== undefined) !== (kind !== "JWT")) {
+    return { field: "certificate", message: kind === "JWT" ? "stands beside a JWT key" : "is missing" };
+  }
+  if ((slot.issuerKeyID !== undefined) !== (kind === "Issuing")) {
+    return { field: "issuerKeyID", message: kind === "Issuing" ? "is missing" : "does not belong here" };
+  }
+  return kind === "Issuing" ? issuerFault(journal, slot) : undefined;
+}
+
+function issuerFault(journal: Journal, { issuerKeyID, notAfter }: Slot): JournalFault | undefined {
+  const root = journal.slots.find((slot) => slot.keyID === issuerKeyID);
+  if (root?.kind !== "Root") return { field: "issuerKeyID", message: "names no root of the journal" };
+  if (root.state === "Prepared")
+    return { field: "issuerKeyID", message: "names a root that signs nothing yet" };
+  if (notAfter > root.notAfter) return { field: "notAfter", message: "is after the end of its root" };
+  return notAfter > root.signedUntil
+    ? { field: "notAfter", message: "is after the signedUntil of its root" }
+    : undefined;
+}

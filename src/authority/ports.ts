@@ -1,0 +1,25 @@
+/**
+ * What the authority keeps outside itself: the journal, which is public, and the private keys.
+ */
+
+import type { Secret } from "../core/secret.ts";
+import type { KeyId } from "../x509/keys.ts";
+import type { Journal } from "./slot.ts";
+
+export interface JournalStore {
+  /** @throws JOURNAL_CORRUPT, JOURNAL_VERSION_UNSUPPORTED, STORAGE_FAILED. Undefined: there is none. */
+  read(): Promise<Journal | undefined>;
+  /** Durable when it returns. @throws CONFLICT when the stored revision is not `expectedRevision` (undefined: none stored). */
+  save(journal: Journal, expectedRevision: number | undefined): Promise<void>;
+  /** Whether a bundle was ever published by this store's owner: then a missing journal is an error for a person. */
+  hasEvidence(): Promise<boolean>;
+}
+
+export interface KeyStore {
+  /** PKCS#8 PEM, durable when it returns. Keys are immutable: a key ID is written once. */
+  put(keyID: KeyId, key: Secret): Promise<void>;
+  get(keyID: KeyId): Promise<Secret | undefined>;
+  /** No error when there is none. */
+  delete(keyID: KeyId): Promise<void>;
+  list(): Promise<readonly KeyId[]>;
+}

@@ -1,0 +1,71 @@
+/**
+ * What a rotation is planned from, and what a plan says.
+ */
+
+import type { Seconds } from "../core/brand.ts";
+import type { JwtAlgorithm } from "../jwt/jwt-svid.ts";
+import type { KeyAlgorithm, KeyId } from "../x509/keys.ts";
+import type { RotationStep } from "./rotation-step.ts";
+import type { AuthorityKind, Journal } from "./slot.ts";
+
+export interface RotationPolicy {
+  readonly rootTTL: Seconds;
+  readonly issuingTTL: Seconds;
+  readonly keyTTL: Seconds;
+  /** The shortest time between the arrival of a key and its use. */
+  readonly propagation: Seconds;
+  readonly keyAlgorithm: KeyAlgorithm;
+  readonly jwtAlgorithm: JwtAlgorithm;
+}
+
+/** What a look at all consumers showed. A key that is not in `lacking` was not looked for. */
+export interface Observation {
+  /** By key ID (of a root or JWT key): the names of the consumers that do not carry it. */
+  readonly lacking: ReadonlyMap<KeyId, readonly string[]>;
+  readonly consumers: number;
+}
+
+/** The newest value asked for by hand, by kind; it counts while it differs from the journal's honoured one. */
+export type Requests = Readonly<Partial<Record<AuthorityKind, string>>>;
+
+export interface RotationInput {
+  readonly journal: Journal;
+  readonly now: Seconds;
+  readonly policy: RotationPolicy;
+  /** Undefined: nobody has looked yet. */
+  readonly observation: Observation | undefined;
+  readonly requests: Requests;
+}
+
+/** What a slot waits for, fit for `status`. */
+export interface Waiting {
+  readonly kind: AuthorityKind;
+  readonly keyID: KeyId;
+  readonly for: "propagation" | "consumers" | "expiry";
+  /** When the wait ends at the latest. */
+  readonly until?: Seconds;
+  /** The consumers that are waited for, as many as were named; absent while nobody has looked. */
+  readonly lacking?: readonly string[];
+  readonly message: string;
+}
+
+export interface RotationPlan {
+  /** To be carried out in this order; then there may be more: plan again. */
+  readonly steps: readonly RotationStep[];
+  readonly waiting: readonly Waiting[];
+  /** The keys that consumers must be looked at for: the observation had no word of them. */
+  readonly observe: readonly KeyId[];
+  /** Plan again no later than this; always after `now`. */
+  readonly wakeAt: Seconds;
+  /** Nothing is decided, because the clock cannot be right. */
+  readonly fault?: { readonly code: "ClockSkew"; readonly message: string };
+}
+
+/** A plan in the making. */
+export interface Draft {
+  readonly steps: RotationStep[];
+  readonly waiting: Waiting[];
+  readonly observe: Set<KeyId>;
+  /** Instants at which something may change. */
+  readonly wakes: number[];
+}

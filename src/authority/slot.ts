@@ -1,0 +1,110 @@
+/**
+ * A slot: one signing key of the trust domain, from its publication to the end of the last thing it signed.
+ */
+
+import { type Seconds, seconds } from "../core/brand.ts";
+import { CLOCK_SKEW, toRfc3339 } from "../core/clock.ts";
+import type { JwtAlgorithm } from "../jwt/jwt-svid.ts";
+import type { KeyAlgorithm, KeyId } from "../x509/keys.ts";
+import type { CertificatePem } from "../x509/pem.ts";
+
+export const AUTHORITY_KINDS = ["Root", "Issuing", "JWT"] as const;
+export type AuthorityKind = (typeof AUTHORITY_KINDS)[number];
+
+/** Prepared: published, signs nothing. Active: signs. Retired: signs nothing, stays published while what it signed lives. */
+export const SLOT_STATES = ["Prepared", "Active", "Retired"] as const;
+export type SlotState = (typeof SLOT_STATES)[number];
+
+/** The share of the active slot's life after which a successor is prepared. */
+export const PREPARE_SHARE: number = 1 / 2;
+/** The share of the active slot's life after which no consumer is waited for any longer. */
+export const LATEST_SHARE: number = 3 / 4;
+
+export interface Slot {
+  readonly kind: AuthorityKind;
+  readonly keyID: KeyId;
+  readonly state: SlotState;
+  /** JWT: the JWS algorithm; otherwise the key's. */
+  readonly algorithm: KeyAlgorithm | JwtAlgorithm;
+  /** SubjectPublicKeyInfo, PEM. */
+  readonly publicKey: string;
+  /** Root: self-signed; Issuing: signed by the slot `issuerKeyID`; JWT: absent. */
+  readonly certificate?: CertificatePem;
+  readonly issuerKeyID?: KeyId;
+  readonly notBefore: Seconds;
+  readonly notAfter: Seconds;
+  /** Nothing signed with this key ends later; raised in the journal before signing. Equal to `notBefore`: signed nothing. */
+  readonly signedUntil: Seconds;
+  /** When `state` was entered. */
+  readonly since: Seconds;
+  /** When every consumer was first observed with a bundle that carries this slot; absent until then, and for Issuing. */
+  readonly observedAt?: Seconds;
+}
+
+/** What is published beside the slots, so that the journal alone determines every published document. */
+export interface Publication {
+  /** Rises with each change of content (Trust Domain and Bundle §4.1.1). */
+  readonly sequence: number;
+  /** Of the content, `sequence` apart. */
+  readonly hash: string;
+  /** When the content last changed. */
+  readonly publishedAt: Seconds;
+  /** How often a consumer of the bundle should fetch it again. */
+  readonly refreshHint: Seconds;
+  /** Foreign roots, for the time of a migration. */
+  readonly additionalRoots: readonly CertificatePem[];
+}
+
+/** The public record of all slots: saved by compare-and-swap on `revision` before each step takes effect. */
+export interface Journal {
+  readonly version: 1;
+  readonly trustDomain: string;
+  /** The `iss` of every token; immutable. */
+  readonly issuer: string;
+  /** Raised by each process (leader) that takes the journal over. */
+  readonly epoch: number;
+  /** When the present process took the journal over. */
+  readonly takenOverAt: Seconds;
+  /** Raised by each save. */
+  readonly revision: number;
+  /** The latest instant that any save has seen: a clock far behind it is wrong. */
+  readonly savedAt: Seconds;
+  readonly bundle: Publication;
+  readonly slots: readonly Slot[];
+  /** The honoured values of the rotate annotations or requests. */
+  readonly honoured: Readonly<Partial<Record<AuthorityKind, string>>>;
+}
+
+/** The slot that signs. Undefined only in a journal that `decodeJournal` refuses. */
+export function activeSlot(journal: Journal, kind: AuthorityKind): Slot | undefined {
+  return journal.slots.find((slot) => slot.kind === kind && slot.state === "Active");
+}
+
+export function preparedSlot(journal: Journal, kind: AuthorityKind): Slot | undefined {
+  return journal.slots.find((slot) => slot.kind === kind && slot.state === "Prepared");
+}
+
+/** The instant at which `share` of the slot's life is over; the back-dating is no part of the life. */
+export function instantOfLife(slot: Slot, share: number): Seconds {
+  const start = slot.notBefore + CLOCK_SKEW;
+  return seconds(start + Math.max(0, Math.floor((slot.notAfter - start) * share)));
+}
+
+/** When a retired slot is of no more use to anyone, clocks that are behind included. */
+export function endOfUse(slot: Slot): Seconds {
+  return seconds(slot.signedUntil + CLOCK_SKEW + 1);
+}
+
+/** The latest instant that the journal knows of. */
+export function latestInstant(journal: Journal): Seconds {
+  const instants = journal.slots.flatMap(({ since, observedAt }) => [since, observedAt ?? since]);
+  const { savedAt, takenOverAt, bundle } = journal;
+  return seconds(Math.max(savedAt, takenOverAt, bundle.publishedAt, ...instants));
+}
+
+/** Why nothing may be decided or signed at `now`: the clock went back by more than clocks may differ. */
+export function clockFault(journal: Journal, now: Seconds): string | undefined {
+  const latest = latestInstant(journal);
+  if (now >= latest - CLOCK_SKEW) return undefined;
+  return `the clock says ${toRfc3339(now)}, but the journal was saved at ${toRfc3339(latest)}: set the clock`;
+}

@@ -1,0 +1,187 @@
+/**
+ * From one journal to the next: pure. Every transition raises `revision`; `bundle.sequence` rises whenever what is
+ * published changes. A transition whose condition no longer holds gives undefined: someone else was there first.
+ */
+
+import { type Seconds, seconds } from "../core/brand.ts";
+import { unreachable } from "../core/errors.ts";
+import type { KeyId } from "../x509/keys.ts";
+import type { CertificatePem } from "../x509/pem.ts";
+import { contentHash } from "./published-content.ts";
+import type { ActivateStep, JournalStep, PrepareStep, SlotMaterial } from "./rotation-step.ts";
+import type { AuthorityKind, Journal, Publication, Slot } from "./slot.ts";
+
+/** `signedUntil` is raised in steps of this share of a slot's life, so that it is no write per credential. */
+const RAISE_SHARE = 0.02;
+const MIN_RAISE = 60;
+
+export interface FirstJournal {
+  readonly trustDomain: string;
+  readonly issuer: string;
+  readonly refreshHint: Seconds;
+  /** One for each kind, the root before what it certifies. */
+  readonly slots: readonly (PrepareStep & { readonly made: SlotMaterial })[];
+}
+
+/** The journal of a new trust domain: nobody holds anything yet, so every slot is active at once. */
+export function firstJournal(
+  { trustDomain, issuer, refreshHint, slots }: FirstJournal,
+  now: Seconds,
+): Journal {
+  const active = slots.map((step): Slot => ({ ...slotOf(step, now), state: "Active" }));
+  const publication = { refreshHint, additionalRoots: [] };
+  return {
+    version: 1,
+    trustDomain,
+    issuer,
+    epoch: 1,
+    takenOverAt: now,
+    revision: 1,
+    savedAt: now,
+    bundle: { sequence: 1, hash: contentHash(active, publication), publishedAt: now, ...publication },
+    slots: slots.reduce(withIssued, active),
+    honoured: {},
+  };
+}
+
+/** Carries `step` into the journal. */
+export function applyStep(journal: Journal, step: JournalStep, now: Seconds): Journal | undefined {
+  const { kind } = step;
+  switch (step.step) {
+    case "Prepare": {
+      const isRootActive =
+        step.issuerKeyID === undefined || find(journal, step.issuerKeyID)?.state === "Active";
+      if (hasPrepared(journal, kind) || !isRootActive) return undefined;
+      const slots = withIssued([...journal.slots, slotOf(step, now)], step);
+      return next(journal, { slots, honoured: honour(journal, kind, step.honours) }, now);
+    }
+    case "Observe": {
+      const slot = find(journal, step.keyID);
+      if (slot?.state !== "Prepared" || slot.observedAt !== undefined) return undefined;
+      return next(journal, { slots: replace(journal, { ...slot, observedAt: now }) }, now);
+    }
+    case "Activate":
+      return activate(journal, step, now);
+    case "Honour":
+      if (journal.honoured[kind] === step.value) return undefined;
+      return next(journal, { honoured: honour(journal, kind, step.value) }, now);
+    case "Discard":
+      return without(journal, step.keyID, "Prepared", now);
+    case "Remove": {
+      const isIssuer = journal.slots.some(({ issuerKeyID }) => issuerKeyID === step.keyID);
+      return isIssuer ? undefined : without(journal, step.keyID, "Retired", now);
+    }
+    default:
+      return unreachable(step);
+  }
+}
+
+/**
+ * Allows `keyID` to sign what ends at `end`, and somewhat more, so that the next credentials need no save. Undefined when
+ * that is allowed already, or the slot signs no more.
+ */
+export function raiseSignedUntil(
+  journal: Journal,
+  { keyID, end }: { readonly keyID: KeyId; readonly end: Seconds },
+  now: Seconds,
+): Journal | undefined {
+  const slot = find(journal, keyID);
+  if (slot?.state !== "Active" || slot.signedUntil >= end) return undefined;
+  if (end > slot.notAfter) throw new TypeError(`signedUntil: ${end} is after the end of the slot`);
+  const step = Math.max(MIN_RAISE, Math.ceil((slot.notAfter - slot.notBefore) * RAISE_SHARE));
+  const raised = slot.notBefore + Math.ceil((end - slot.notBefore) / step) * step;
+  const signedUntil = seconds(Math.min(slot.notAfter, raised));
+  return next(journal, { slots: replace(journal, { ...slot, signedUntil }) }, now);
+}
+
+/** A process takes the journal over: whoever had it before cannot save any more. `lost`: prepared keys that are gone. */
+export function takeOver(journal: Journal, lost: readonly KeyId[], now: Seconds): Journal {
+  const slots = journal.slots.filter(({ state, keyID }) => state !== "Prepared" || !lost.includes(keyID));
+  return { ...next(journal, { slots }, now), epoch: journal.epoch + 1, takenOverAt: now };
+}
+
+/** Undefined when nothing published changes. */
+export function republish(
+  journal: Journal,
+  publication: { readonly refreshHint: Seconds; readonly additionalRoots: readonly CertificatePem[] },
+  now: Seconds,
+): Journal | undefined {
+  const after = next(journal, { bundle: { ...journal.bundle, ...publication } }, now);
+  return after.bundle.hash === journal.bundle.hash ? undefined : after;
+}
+
+function activate(journal: Journal, { kind, keyID }: ActivateStep, now: Seconds): Journal | undefined {
+  if (find(journal, keyID)?.state !== "Prepared") return undefined;
+  const slots = journal.slots.map((slot): Slot => {
+    if (slot.keyID === keyID) return { ...slot, state: "Active", since: now };
+    if (slot.kind === kind && slot.state === "Active") return { ...slot, state: "Retired", since: now };
+    return slot;
+  });
+  return next(journal, { slots }, now);
+}
+
+function without(journal: Journal, keyID: KeyId, state: Slot["state"], now: Seconds): Journal | undefined {
+  if (find(journal, keyID)?.state !== state) return undefined;
+  return next(journal, { slots: journal.slots.filter((slot) => slot.keyID !== keyID) }, now);
+}
+
+function slotOf(step: PrepareStep & { readonly made: SlotMaterial }, now: Seconds): Slot {
+  const { kind, algorithm, notBefore, notAfter, issuerKeyID, made } = step;
+  return {
+    kind,
+    keyID: made.keyID,
+    state: "Prepared",
+    algorithm,
+    publicKey: made.publicKey,
+    ...(made.certificate === undefined ? {} : { certificate: made.certificate }),
+    ...(issuerKeyID === undefined ? {} : { issuerKeyID }),
+    notBefore,
+    notAfter,
+    signedUntil: notBefore,
+    since: now,
+  };
+}
+
+/** The root signed something that ends with the new slot. */
+function withIssued(slots: readonly Slot[], { issuerKeyID, notAfter }: PrepareStep): readonly Slot[] {
+  return slots.map((slot) =>
+    slot.keyID === issuerKeyID
+      ? { ...slot, signedUntil: seconds(Math.max(slot.signedUntil, notAfter)) }
+      : slot,
+  );
+}
+
+function honour(journal: Journal, kind: AuthorityKind, value: string | undefined): Journal["honoured"] {
+  return value === undefined ? journal.honoured : { ...journal.honoured, [kind]: value };
+}
+
+function next(
+  journal: Journal,
+  changes: Partial<Pick<Journal, "slots" | "honoured" | "bundle">>,
+  now: Seconds,
+): Journal {
+  const after = { ...journal, ...changes };
+  return {
+    ...after,
+    revision: journal.revision + 1,
+    savedAt: seconds(Math.max(journal.savedAt, now)),
+    bundle: published(after.bundle, after.slots, now),
+  };
+}
+
+function published(bundle: Publication, slots: readonly Slot[], now: Seconds): Publication {
+  const hash = contentHash(slots, bundle);
+  return hash === bundle.hash ? bundle : { ...bundle, hash, sequence: bundle.sequence + 1, publishedAt: now };
+}
+
+function find(journal: Journal, keyID: KeyId): Slot | undefined {
+  return journal.slots.find((slot) => slot.keyID === keyID);
+}
+
+function hasPrepared(journal: Journal, kind: AuthorityKind): boolean {
+  return journal.slots.some((slot) => slot.kind === kind && slot.state === "Prepared");
+}
+
+function replace(journal: Journal, changed: Slot): readonly Slot[] {
+  return journal.slots.map((slot) => (slot.keyID === changed.keyID ? changed : slot));
+}

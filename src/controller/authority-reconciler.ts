@@ -1,0 +1,161 @@
+/**
+ * The authority's own loop: takes the rotation steps that are due, has consumers looked at where a step waits for them,
+ * publishes, and reports in the TrustDomain's status.
+ */
+
+import type { Authority, RotationOutcome } from "../authority/authority.ts";
+import type { Observation } from "../authority/rotation-plan.ts";
+import type { JournalStep } from "../authority/rotation-step.ts";
+import { milliseconds, type Seconds, seconds } from "../core/brand.ts";
+import type { Clock } from "../core/clock.ts";
+import { isOrdinary } from "../registration/conditions.ts";
+import type { TrustDomainPolicy } from "../registration/trust-domain-policy.ts";
+import type { BundleReconciler } from "./bundle-reconciler.ts";
+import type {
+  DesiredState,
+  EventRecorder,
+  ObservedState,
+  Observer,
+  RotationRequests,
+  StatusWriter,
+} from "./ports.ts";
+import { trustDomainStatus, trustDomainStatusChanges } from "./trust-domain-status.ts";
+
+export interface AuthorityReconcilerDeps {
+  readonly authority: Authority;
+  readonly desired: DesiredState;
+  readonly observed: ObservedState;
+  readonly observer: Observer;
+  readonly requests: RotationRequests;
+  readonly bundles: BundleReconciler;
+  readonly status: StatusWriter;
+  readonly events: EventRecorder;
+  readonly clock: Clock;
+  readonly policy: () => TrustDomainPolicy;
+  /** Called when the published documents changed: every consumer has to be brought up to date. */
+  readonly onPublished: () => void;
+  readonly onStep: (taken: { readonly step: JournalStep; readonly keyID: string | undefined }) => void;
+  readonly onError: (error: unknown) => void;
+}
+
+/** While consumers lag, they are looked at again after a tenth of the propagation, within these bounds. */
+const LOOK_AGAIN = { min: 1, max: 30 } as const;
+const RETRY = seconds(5);
+
+export class AuthorityReconciler {
+  readonly #deps: AuthorityReconcilerDeps;
+  #publishedHash = "";
+  #publishedSequence = -1;
+  #wake: (() => void) | undefined;
+  #isWoken = false;
+
+  constructor(deps: AuthorityReconcilerDeps) {
+    this.#deps = deps;
+  }
+
+  /** Has the loop look at once: a request, a changed TrustDomain, a bundle that reached a namespace. */
+  wake(): void {
+    this.#isWoken = true;
+    this.#wake?.();
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      this.#isWoken = false;
+      const wakeAt = await this.#tick(signal);
+      await this.#sleepUntil(wakeAt, signal);
+    }
+  }
+
+  /** One round, whatever is due; the instant of the next. Failures are reported and tried again. */
+  async #tick(signal: AbortSignal): Promise<Seconds> {
+    const { clock, onError } = this.#deps;
+    try {
+      return await this.reconcile(signal);
+    } catch (error) {
+      if (!signal.aborted) onError(error);
+      return seconds(clock.now() + RETRY);
+    }
+  }
+
+  /** @throws as `Authority.step`, and what the status writer throws. */
+  async reconcile(signal: AbortSignal): Promise<Seconds> {
+    const { authority, clock, policy } = this.#deps;
+    await authority.rebundle(policy().bundle.additionalRoots.join(""));
+    let outcome = await this.#step(undefined);
+    if (outcome.observe.length > 0) outcome = await this.#step(await this.#look(outcome));
+    this.#announce();
+    await this.#report(outcome, signal);
+    const isWaiting = outcome.waiting.some((one) => one.for === "consumers");
+    const lookAt = seconds(clock.now() + clamp(Math.floor(policy().rotation.propagation / 10), LOOK_AGAIN));
+    return isWaiting ? seconds(Math.min(outcome.wakeAt, lookAt)) : outcome.wakeAt;
+  }
+
+  async #step(observation: Observation | undefined): Promise<RotationOutcome> {
+    const { authority, requests, onStep } = this.#deps;
+    const outcome = await authority.step(observation, requests.pending());
+    for (const step of outcome.taken) {
+      const keyID = "keyID" in step ? step.keyID : "made" in step ? step.made.keyID : undefined;
+      onStep({ step, keyID });
+    }
+    // Consumers are told before they are looked at.
+    if (outcome.taken.length > 0) this.#announce();
+    return outcome;
+  }
+
+  async #look(outcome: RotationOutcome): Promise<Observation> {
+    const wanted = new Set<string>(outcome.observe);
+    const slots = this.#deps.authority.view().slots.filter((slot) => wanted.has(slot.keyID));
+    return this.#deps.observer.look(slots);
+  }
+
+  #announce(): void {
+    const { bundleHash, sequence } = this.#deps.authority.view();
+    if (bundleHash === this.#publishedHash && sequence === this.#publishedSequence) return;
+    this.#publishedHash = bundleHash;
+    this.#publishedSequence = sequence;
+    this.#deps.onPublished();
+  }
+
+  async #report(outcome: RotationOutcome, signal: AbortSignal): Promise<void> {
+    const { desired, bundles, authority, clock, status, events } = this.#deps;
+    const domain = desired.trustDomain();
+    const namespaces = desired.bundleNamespaces();
+    const next = trustDomainStatus({
+      domain,
+      view: authority.view(),
+      waiting: outcome.waiting,
+      fault: outcome.fault,
+      bundles: {
+        namespaces: namespaces.length,
+        current: namespaces.filter((namespace) => bundles.isCurrent(namespace)).length,
+        blocked: bundles.blocked,
+      },
+      now: clock.now(),
+    });
+    const changes = trustDomainStatusChanges(domain.status, next);
+    if (!changes.isChanged) return;
+    await status.writeTrustDomainStatus(next, signal);
+    for (const condition of changes.conditions) {
+      events.record({
+        regarding: { kind: "TrustDomain", name: domain.metadata.name },
+        type: isOrdinary(condition) ? "Normal" : "Warning",
+        reason: condition.reason,
+        message: condition.message,
+      });
+    }
+  }
+
+  async #sleepUntil(at: Seconds, signal: AbortSignal): Promise<void> {
+    if (this.#isWoken) return;
+    const woken = new AbortController();
+    this.#wake = () => woken.abort();
+    const length = milliseconds(Math.max(0, at - this.#deps.clock.now()) * 1000);
+    await this.#deps.clock.sleep(length, AbortSignal.any([signal, woken.signal]));
+    this.#wake = undefined;
+  }
+}
+
+function clamp(value: number, { min, max }: { readonly min: number; readonly max: number }): number {
+  return Math.min(max, Math.max(min, value));
+}

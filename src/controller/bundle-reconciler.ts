@@ -1,0 +1,98 @@
+/**
+ * The trust bundle of each selected namespace: key = namespace.
+ */
+
+import type { Authority } from "../authority/authority.ts";
+import { seconds } from "../core/brand.ts";
+import type { Clock } from "../core/clock.ts";
+import { isOperatorError } from "../core/errors.ts";
+import { publicHash } from "../reconcile/facts.ts";
+import { bundleManifest } from "../reconcile/manifests/config-map.ts";
+import type { TrustDomainPolicy } from "../registration/trust-domain-policy.ts";
+import type { ReconcileResult, Reconciler } from "./controller.ts";
+import type { Applier, DesiredState, EventRecorder, ObservedState } from "./ports.ts";
+
+export interface BundleReconcilerDeps {
+  readonly desired: DesiredState;
+  readonly observed: ObservedState;
+  readonly applier: Applier;
+  readonly authority: Authority;
+  readonly events: EventRecorder;
+  readonly clock: Clock;
+  readonly policy: () => TrustDomainPolicy;
+  /** Called when a namespace's bundle became current or was found in another's hands. */
+  readonly onChanged: () => void;
+}
+
+/** Another's object in the way is looked for again after this long. */
+const BLOCKED_RETRY = seconds(60);
+
+export class BundleReconciler implements Reconciler {
+  readonly #deps: BundleReconcilerDeps;
+  /** Namespaces where an object that is not meshid's has the bundle's name. */
+  readonly #blocked = new Set<string>();
+
+  constructor(deps: BundleReconcilerDeps) {
+    this.#deps = deps;
+  }
+
+  async reconcile(namespace: string, signal: AbortSignal): Promise<ReconcileResult> {
+    const { desired, applier, authority, clock, onChanged } = this.#deps;
+    const { name, uid } = desired.trustDomain().metadata;
+    const place = {
+      namespace,
+      name: this.#deps.policy().bundle.configMapName,
+      owner: { kind: "TrustDomain", name, uid } as const,
+    };
+    if (!desired.bundleNamespaces().includes(namespace)) {
+      this.#blocked.delete(namespace);
+      await applier.prune({ kind: "ConfigMap", namespace, name: place.name }, uid, signal);
+      return {};
+    }
+    if (!authority.isReady() || this.isCurrent(namespace)) return {};
+    try {
+      await applier.apply(bundleManifest(place, authority.view()), signal);
+    } catch (error) {
+      if (!isOperatorError(error, "NOT_OWNED")) throw error;
+      this.#block(namespace, place.name);
+      return { requeueAt: seconds(clock.now() + BLOCKED_RETRY) };
+    }
+    this.#blocked.delete(namespace);
+    onChanged();
+    return {};
+  }
+
+  /** Whether the namespace holds the bundle as it is now. */
+  isCurrent(namespace: string): boolean {
+    const { desired, observed, authority } = this.#deps;
+    const known = observed.configMap(namespace, this.#deps.policy().bundle.configMapName);
+    if (known === undefined || known.ownerUid !== desired.trustDomain().metadata.uid) return false;
+    return known.bundleHash === bundleHash(authority.view());
+  }
+
+  get blocked(): readonly string[] {
+    return [...this.#blocked].sort();
+  }
+
+  #block(namespace: string, name: string): void {
+    if (this.#blocked.has(namespace)) return;
+    this.#blocked.add(namespace);
+    this.#deps.events.record({
+      regarding: { kind: "TrustDomain", name: this.#deps.desired.trustDomain().metadata.name },
+      type: "Warning",
+      reason: "BundleConflict",
+      message: `ConfigMap ${namespace}/${name} exists and is not meshid's: delete it or choose another bundle.configMapName`,
+    });
+    this.#deps.onChanged();
+  }
+}
+
+function bundleHash(view: {
+  readonly caPem: string;
+  readonly bundleJson: string;
+  readonly jwksJson: string;
+}): string {
+  const content = { "ca.crt": view.caPem, "bundle.json": view.bundleJson, "jwks.json": view.jwksJson };
+  const bytes = Object.entries(content).map(([key, text]) => [key, Buffer.from(text)] as const);
+  return publicHash(Object.fromEntries(bytes)) ?? "";
+}

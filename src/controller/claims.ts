@@ -1,0 +1,137 @@
+/**
+ * Who claims what, across all identities: one holder for each ServiceAccount, a bound on identities per namespace.
+ * Holders are recorded before anything is issued to them.
+ */
+
+import { type HolderClaim, resolveHolders } from "../registration/conflicts.ts";
+import type { IdentityKey } from "../registration/registration-entry.ts";
+import type { ServiceIdentity } from "../registration/service-identity.ts";
+import type { DesiredState, HolderStore } from "./ports.ts";
+
+export class Claims {
+  readonly #desired: DesiredState;
+  readonly #store: HolderStore;
+  readonly #claims = new Map<IdentityKey, HolderClaim>();
+  readonly #byAccount = new Map<string, Set<IdentityKey>>();
+  readonly #counts = new Map<string, number>();
+  /** Oldest first, by namespace; made when asked for. */
+  readonly #ranks = new Map<string, ReadonlyMap<IdentityKey, number>>();
+  #holders: ReadonlyMap<string, string> = new Map();
+
+  constructor(desired: DesiredState, store: HolderStore) {
+    this.#desired = desired;
+    this.#store = store;
+  }
+
+  /** Reads the recorded holders and settles every claim there is. */
+  async open(): Promise<void> {
+    this.#holders = await this.#store.load();
+    await this.update([...this.#desired.identities()].map(keyOf));
+  }
+
+  /** Takes up changed identities; returns the keys whose standing may have changed, the given ones included. */
+  async update(keys: readonly IdentityKey[]): Promise<readonly IdentityKey[]> {
+    const touched = new Set<string>();
+    for (const key of keys) this.#take(key, touched);
+    const claims = [...touched].flatMap((account) => this.#claimsOn(account));
+    const settled = resolveHolders(claims, this.#holders);
+    const moved = [...touched].filter((account) => settled.get(account) !== this.#holders.get(account));
+    if (moved.length > 0) await this.#record(moved, settled);
+    return [...new Set([...keys, ...claims.map((claim) => claim.key)])];
+  }
+
+  /** The identity that holds the account which `key` claims; undefined when it is `key` itself. */
+  otherHolder(key: IdentityKey): IdentityKey | undefined {
+    const claim = this.#claims.get(key);
+    if (claim === undefined) return undefined;
+    const account = accountOf(claim);
+    const holder = this.#holders.get(account);
+    if (holder === undefined || holder === claim.uid) return undefined;
+    return this.#claimsOn(account).find((other) => other.uid === holder)?.key;
+  }
+
+  /** Whether `limit` identities of the same namespace are older. */
+  exceeds(key: IdentityKey, limit: number): boolean {
+    const claim = this.#claims.get(key);
+    if (claim === undefined || (this.#counts.get(claim.namespace) ?? 0) <= limit) return false;
+    return this.#rank(key, claim) >= limit;
+  }
+
+  async #record(accounts: readonly string[], settled: ReadonlyMap<string, string>): Promise<void> {
+    const next = new Map(this.#holders);
+    for (const account of accounts) {
+      const holder = settled.get(account);
+      if (holder === undefined) next.delete(account);
+      else next.set(account, holder);
+    }
+    await this.#store.save(next);
+    this.#holders = next;
+  }
+
+  #rank(key: IdentityKey, claim: HolderClaim): number {
+    let ranks = this.#ranks.get(claim.namespace);
+    if (ranks === undefined) {
+      const all = [...this.#claims.values()].filter((other) => other.namespace === claim.namespace);
+      ranks = new Map(all.sort(byAge).map((other, index) => [other.key, index]));
+      this.#ranks.set(claim.namespace, ranks);
+    }
+    return ranks.get(key) ?? 0;
+  }
+
+  #take(key: IdentityKey, touched: Set<string>): void {
+    const before = this.#claims.get(key);
+    const identity = this.#desired.identity(key);
+    const after = identity === undefined ? undefined : claimOf(identity);
+    if (before !== undefined) {
+      touched.add(accountOf(before));
+      this.#byAccount.get(accountOf(before))?.delete(key);
+    }
+    if (before?.uid !== after?.uid) this.#count((before ?? after)?.namespace ?? "", before, after);
+    if (after === undefined) {
+      this.#claims.delete(key);
+      return;
+    }
+    touched.add(accountOf(after));
+    this.#claims.set(key, after);
+    const account = accountOf(after);
+    const keys = this.#byAccount.get(account);
+    if (keys === undefined) this.#byAccount.set(account, new Set([key]));
+    else keys.add(key);
+  }
+
+  #count(namespace: string, before: HolderClaim | undefined, after: HolderClaim | undefined): void {
+    this.#ranks.delete(namespace);
+    const change = (after === undefined ? 0 : 1) - (before === undefined ? 0 : 1);
+    this.#counts.set(namespace, (this.#counts.get(namespace) ?? 0) + change);
+  }
+
+  #claimsOn(account: string): readonly HolderClaim[] {
+    const keys = this.#byAccount.get(account) ?? [];
+    return [...keys].flatMap((key) => this.#claims.get(key) ?? []);
+  }
+}
+
+/** `<namespace>/<name>` */
+function keyOf(identity: ServiceIdentity): IdentityKey {
+  return `${identity.metadata.namespace}/${identity.metadata.name}`;
+}
+
+function claimOf(identity: ServiceIdentity): HolderClaim {
+  const { metadata, spec } = identity;
+  return {
+    key: keyOf(identity),
+    uid: metadata.uid,
+    namespace: metadata.namespace,
+    serviceAccountName: spec.serviceAccountName ?? metadata.name,
+    creationTimestamp: metadata.creationTimestamp,
+  };
+}
+
+function accountOf(claim: HolderClaim): string {
+  return `${claim.namespace}/${claim.serviceAccountName}`;
+}
+
+function byAge(a: HolderClaim, b: HolderClaim): number {
+  if (a.creationTimestamp !== b.creationTimestamp) return a.creationTimestamp < b.creationTimestamp ? -1 : 1;
+  return a.key < b.key ? -1 : 1;
+}

@@ -1,0 +1,35 @@
+/**
+ * Bounds how often a credential is issued again because someone else changed or deleted it.
+ */
+
+import { type Seconds, seconds } from "../core/brand.ts";
+import type { Clock } from "../core/clock.ts";
+
+/** So many repairs at once, then one per interval. */
+const BURST = 5;
+const INTERVAL = seconds(120);
+
+export class RewriteGuard {
+  readonly #clock: Clock;
+  /** By uid and part: the instants of the last repairs, at most `BURST`. */
+  readonly #repairs = new Map<string, readonly Seconds[]>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Takes one repair; undefined when it may go ahead, else the instant from which it may. */
+  take(id: string): Seconds | undefined {
+    const now = this.#clock.now();
+    const recent = (this.#repairs.get(id) ?? []).filter((at) => at > now - BURST * INTERVAL && at <= now);
+    const last = recent.at(-1);
+    if (recent.length >= BURST && last !== undefined && now < last + INTERVAL)
+      return seconds(last + INTERVAL);
+    this.#repairs.set(id, [...recent, now].slice(-BURST));
+    return undefined;
+  }
+
+  forget(id: string): void {
+    this.#repairs.delete(id);
+  }
+}

@@ -1,0 +1,214 @@
+/**
+ * One ServiceIdentity: gather, decide, sign, act, report.
+ */
+
+import type { AuthorityView } from "../authority/authority-state.ts";
+import { type Seconds, seconds } from "../core/brand.ts";
+import { isOperatorError } from "../core/errors.ts";
+import { planIdentity } from "../reconcile/plan.ts";
+import { isOrdinary } from "../registration/conditions.ts";
+import type { RegistrationEntry } from "../registration/registration-entry.ts";
+import { registerIdentity } from "../registration/registration-entry.ts";
+import type { ServiceIdentity } from "../registration/service-identity.ts";
+import type { KeyId } from "../x509/keys.ts";
+import type { ReconcileResult, Reconciler } from "./controller.ts";
+import { identityStatus, statusChanges } from "./identity-status.ts";
+import { reconcileMesh } from "./mesh.ts";
+import { issueTokens } from "./token-issuance.ts";
+import type { Fault, IdentityReconcilerDeps, Outcome, PartResult, Work } from "./work.ts";
+import { issueX509 } from "./x509-issuance.ts";
+
+/** Another's object in the way is looked for again after this long: nobody tells us when it goes. */
+const BLOCKED_RETRY = seconds(60);
+
+export class ServiceIdentityReconciler implements Reconciler {
+  readonly #deps: IdentityReconcilerDeps;
+
+  constructor(deps: IdentityReconcilerDeps) {
+    this.#deps = deps;
+  }
+
+  async reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult> {
+    const identity = this.#deps.desired.identity(key);
+    if (identity === undefined) return {};
+    const registered = this.#register(key, identity);
+    if ("fault" in registered) {
+      this.#refuse(key, identity, registered.fault);
+      await this.#report(identity, refusedOutcome(identity, registered.fault, registered.entry), signal);
+      return {};
+    }
+    const work = this.#plan(identity, registered.entry);
+    return this.#carryOut(work, signal);
+  }
+
+  /** Who may hold what: the faults that nothing but a change of some object can mend. */
+  #register(
+    key: string,
+    identity: ServiceIdentity,
+  ): { readonly entry: RegistrationEntry } | { readonly entry?: RegistrationEntry; readonly fault: Fault } {
+    const { desired, claims, authority } = this.#deps;
+    const policy = this.#deps.policy().registration;
+    const registered = registerIdentity(identity, policy);
+    if (!registered.ok) {
+      const { reason, field, message } = registered.fault;
+      return { fault: { reason, message: `${field}: ${message}` } };
+    }
+    const { entry } = registered;
+    const limit = policy.limits.identitiesPerNamespace;
+    if (claims.exceeds(key, limit)) {
+      const message = `namespace ${entry.namespace} has ${limit} older ServiceIdentities, the most that limits.identitiesPerNamespace of the TrustDomain allows: delete some or have the limit raised`;
+      return { entry, fault: { reason: "LimitExceeded", message } };
+    }
+    const holder = claims.otherHolder(key);
+    if (holder !== undefined) {
+      const message = `ServiceIdentity ${holder} holds ServiceAccount ${entry.serviceAccountName}: delete one of the two or give this one another spec.serviceAccountName`;
+      return { entry, fault: { reason: "IdentityConflict", message } };
+    }
+    if (!desired.serviceAccountExists(entry.namespace, entry.serviceAccountName)) {
+      const message = `ServiceAccount ${entry.serviceAccountName} does not exist in namespace ${entry.namespace}: create it or set spec.serviceAccountName`;
+      return { entry, fault: { reason: "ServiceAccountNotFound", message } };
+    }
+    if (!authority.isReady()) {
+      return {
+        entry,
+        fault: { reason: "AuthorityNotReady", message: "the authority cannot sign: see the TrustDomain" },
+      };
+    }
+    return { entry };
+  }
+
+  #plan(identity: ServiceIdentity, entry: RegistrationEntry): Work {
+    const { observed, authority, clock } = this.#deps;
+    const view = authority.view();
+    const now = clock.now();
+    const x509Secret = observed.secret(entry.namespace, entry.x509.secretName);
+    const jwtSecret = entry.jwt && observed.secret(entry.namespace, entry.jwt.secretName);
+    const plan = planIdentity({
+      entry,
+      x509Secret,
+      jwtSecret,
+      owned: observed.ownedBy(entry.uid),
+      authority: {
+        issuers: keyIDsOf(view, "Issuing"),
+        jwtKeyIDs: keyIDsOf(view, "JWT"),
+        issuer: view.issuer,
+        caPem: view.caPem,
+        bundleJson: view.bundleJson,
+        jwksJson: view.jwksJson,
+      },
+      lastManualRenewal: identity.status?.lastManualRenewal,
+      now,
+    });
+    return { identity, entry, view, plan, x509Secret, jwtSecret, now };
+  }
+
+  async #carryOut(work: Work, signal: AbortSignal): Promise<ReconcileResult> {
+    const { entry, plan, identity } = work;
+    const x509 = await this.#part(work, "x509", () => issueX509(this.#deps, work, signal));
+    const jwt = entry.jwt && (await this.#part(work, "jwt", () => issueTokens(this.#deps, work, signal)));
+    const mesh = await reconcileMesh(this.#deps, work, signal);
+    for (const ref of plan.prune) await this.#deps.applier.prune(ref, entry.uid, signal);
+    const isRenewed =
+      x509.fault === undefined && jwt?.fault === undefined && plan.renewNotBefore === undefined;
+    const outcome: Outcome = {
+      entry,
+      x509: x509.fault,
+      jwt: jwt?.fault,
+      mesh,
+      renewed: isRenewed ? entry.renew : undefined,
+    };
+    await this.#report(identity, outcome, signal);
+    await this.#pruneIfGone(work, signal);
+    if (x509.changed || jwt?.changed === true || plan.prune.length > 0) this.#deps.onChanged(identity);
+    return requeue([x509.requeueAt, jwt?.requeueAt, mesh?.requeueAt, plan.renewNotBefore]);
+  }
+
+  /** An identity that went away meanwhile has just been given credentials that nobody would collect. */
+  async #pruneIfGone({ entry }: Work, signal: AbortSignal): Promise<void> {
+    const { desired, observed, applier } = this.#deps;
+    if (desired.identity(entry.key)?.metadata.uid === entry.uid) return;
+    for (const ref of observed.ownedBy(entry.uid)) await applier.prune(ref, entry.uid, signal);
+  }
+
+  /** Turns the faults that belong in a condition into one; everything else is retried. */
+  async #part(work: Work, kind: "x509" | "jwt", run: () => Promise<PartResult>): Promise<PartResult> {
+    try {
+      return await run();
+    } catch (error) {
+      const fault = faultOf(error, work, kind);
+      if (fault === undefined) throw error;
+      this.#deps.audit.refused({
+        kind,
+        serviceIdentity: work.entry.key,
+        spiffeId: work.entry.spiffeId,
+        reason: fault.reason,
+        message: fault.message,
+      });
+      return { fault, changed: false, requeueAt: seconds(work.now + BLOCKED_RETRY) };
+    }
+  }
+
+  #refuse(key: string, identity: ServiceIdentity, fault: Fault): void {
+    const known = identity.status?.conditions?.find((condition) => condition.type === "X509Issued");
+    if (known?.reason === fault.reason && known.message === fault.message) return;
+    const { reason, message } = fault;
+    this.#deps.audit.refused({ kind: "x509", serviceIdentity: key, spiffeId: undefined, reason, message });
+  }
+
+  async #report(identity: ServiceIdentity, outcome: Outcome, signal: AbortSignal): Promise<void> {
+    const { status, events, observed, clock } = this.#deps;
+    const next = identityStatus({ identity, outcome, observed, now: clock.now() });
+    const changes = statusChanges(identity.status, next);
+    if (!changes.isChanged) return;
+    await status.writeIdentityStatus(identity, next, signal);
+    const { namespace, name } = identity.metadata;
+    for (const condition of changes.conditions) {
+      events.record({
+        regarding: { kind: "ServiceIdentity", namespace, name },
+        type: isOrdinary(condition) ? "Normal" : "Warning",
+        reason: condition.reason,
+        message: condition.message,
+      });
+    }
+  }
+}
+
+function faultOf(error: unknown, work: Work, kind: "x509" | "jwt"): Fault | undefined {
+  const name = kind === "x509" ? work.entry.x509.secretName : work.entry.jwt?.secretName;
+  if (isOperatorError(error, "NOT_OWNED")) {
+    return {
+      reason: "SecretConflict",
+      message: `Secret ${work.entry.namespace}/${name} exists and is not meshid's: delete it or choose another secretName`,
+    };
+  }
+  if (isOperatorError(error, "AUTHORITY_NOT_READY") || isOperatorError(error, "CLOCK_SKEW")) {
+    return { reason: "AuthorityNotReady", message: error.message };
+  }
+  if (isOperatorError(error, "SIGNING_FAILED")) return { reason: "SigningFailed", message: error.message };
+  return undefined;
+}
+
+/** A fault of the identity itself: it stands in the way of each part that is asked for. */
+function refusedOutcome(
+  identity: ServiceIdentity,
+  fault: Fault,
+  entry: RegistrationEntry | undefined,
+): Outcome {
+  const mesh = { reason: "WaitingForCertificate", message: `no certificate: ${fault.message}` } as const;
+  return {
+    entry,
+    x509: fault,
+    jwt: identity.spec.jwt === undefined ? undefined : fault,
+    mesh: identity.spec.mtls === undefined ? undefined : mesh,
+    renewed: undefined,
+  };
+}
+
+function keyIDsOf(view: AuthorityView, kind: "Issuing" | "JWT"): ReadonlySet<KeyId> {
+  return new Set(view.slots.flatMap((slot) => (slot.kind === kind ? [slot.keyID] : [])));
+}
+
+function requeue(instants: readonly (Seconds | undefined)[]): ReconcileResult {
+  const known = instants.filter((instant) => instant !== undefined);
+  return known.length === 0 ? {} : { requeueAt: seconds(Math.min(...known)) };
+}

@@ -1,0 +1,105 @@
+/**
+ * Carries out the JWT part of a plan: the tokens that are due, and the public documents beside them.
+ */
+
+import { milliseconds, type Seconds, seconds } from "../core/brand.ts";
+import { Secret } from "../core/secret.ts";
+import type { KeyHashes } from "../reconcile/annotations.ts";
+import { issuedHashes, REWRITE_REASONS, tokenRenewAt } from "../reconcile/checks.ts";
+import {
+  issuedAnnotations,
+  jwtPublicContent,
+  jwtSecretManifest,
+  jwtSecretRef,
+} from "../reconcile/manifests/secret.ts";
+import { renewTokenAt } from "../reconcile/renewal.ts";
+import type { IdentityReconcilerDeps, PartResult, Work } from "./work.ts";
+import { rewritten } from "./x509-issuance.ts";
+
+/** @throws NOT_OWNED, AUTHORITY_NOT_READY, SIGNING_FAILED, STORAGE_FAILED. */
+export async function issueTokens(
+  deps: IdentityReconcilerDeps,
+  work: Work,
+  signal: AbortSignal,
+): Promise<PartResult> {
+  const { entry, plan, jwtSecret, identity } = work;
+  const secretName = entry.jwt?.secretName;
+  if (entry.jwt === undefined || secretName === undefined) return { changed: false };
+  const isRepair =
+    identity.status?.jwt !== undefined && plan.jwt.issue.some(({ reason }) => REWRITE_REASONS.has(reason));
+  const heldUntil = isRepair ? deps.rewrites.take(`${entry.uid}/jwt`) : undefined;
+  if (heldUntil !== undefined) return rewritten(secretName, heldUntil);
+
+  const issued = await sign(deps, work);
+  const { bundleJson, jwksJson } = deps.authority.view();
+  if (plan.jwt.recreate || jwtSecret === undefined) {
+    await deps.applier.apply(
+      jwtSecretManifest({ entry, secretName, tokens: issued.tokens, bundleJson, jwksJson }),
+      signal,
+    );
+  } else if (issued.tokens.size > 0 || plan.jwt.refresh || plan.jwt.removeKeys.length > 0) {
+    const content: Record<string, Uint8Array> = { ...jwtPublicContent(bundleJson, jwksJson) };
+    for (const [key, token] of issued.tokens) content[key] = Buffer.from(token.reveal());
+    const kept = without(issuedHashes(jwtSecret), plan.jwt.removeKeys);
+    await deps.applier.amend(
+      {
+        ref: jwtSecretRef(entry.namespace, secretName),
+        ownerUid: entry.uid,
+        set: new Secret(content),
+        remove: plan.jwt.removeKeys,
+        annotations: issuedAnnotations(entry, content, kept),
+      },
+      signal,
+    );
+  }
+  for (const record of issued.records) deps.audit.tokenIssued(record);
+  const changed = issued.tokens.size > 0 || plan.jwt.refresh || plan.jwt.removeKeys.length > 0;
+  return { changed, requeueAt: nextRenewal(work, issued.ends) };
+}
+
+interface SignedTokens {
+  readonly tokens: ReadonlyMap<string, Secret>;
+  readonly ends: ReadonlyMap<string, Seconds>;
+  readonly records: readonly Parameters<IdentityReconcilerDeps["audit"]["tokenIssued"]>[0][];
+}
+
+async function sign(deps: IdentityReconcilerDeps, { entry, plan }: Work): Promise<SignedTokens> {
+  const tokens = new Map<string, Secret>();
+  const ends = new Map<string, Seconds>();
+  const records: SignedTokens["records"][number][] = [];
+  for (const { token, reason } of plan.jwt.issue) {
+    const started = deps.clock.monotonic();
+    const svid = await deps.authority.signJwtSvid({
+      spiffeId: entry.spiffeId,
+      audience: token.audience,
+      ttl: token.ttl,
+    });
+    tokens.set(token.key, svid.token);
+    ends.set(token.key, svid.expiresAt);
+    records.push({
+      serviceIdentity: entry.key,
+      spiffeId: entry.spiffeId,
+      audience: token.audience,
+      jti: svid.jti,
+      authorityKeyID: svid.keyID,
+      notAfter: svid.expiresAt,
+      reason,
+      duration: milliseconds(deps.clock.monotonic() - started),
+    });
+  }
+  return { tokens, ends, records };
+}
+
+function nextRenewal({ entry, jwtSecret, now }: Work, ends: ReadonlyMap<string, Seconds>): Seconds {
+  const instants = (entry.jwt?.tokens ?? []).map((token) => {
+    const end = ends.get(token.key);
+    if (end !== undefined) return renewTokenAt({ issuedAt: now, notAfter: end }, entry.uid);
+    const facts = jwtSecret?.tokens[token.key];
+    return facts === undefined ? now : tokenRenewAt(entry, facts);
+  });
+  return seconds(Math.min(...instants));
+}
+
+function without(hashes: KeyHashes, keys: readonly string[]): KeyHashes {
+  return Object.fromEntries(Object.entries(hashes).filter(([key]) => !keys.includes(key)));
+}

@@ -1,0 +1,116 @@
+/**
+ * Carries out the X.509 part of a plan: a new key and certificate, or the public documents anew.
+ */
+
+import { milliseconds } from "../core/brand.ts";
+import { Secret } from "../core/secret.ts";
+import { CONTENT_ANNOTATION } from "../reconcile/annotations.ts";
+import { issuedHashes, REWRITE_REASONS, x509RenewAt } from "../reconcile/checks.ts";
+import {
+  issuedAnnotations,
+  x509PublicContent,
+  x509SecretManifest,
+  x509SecretRef,
+} from "../reconcile/manifests/secret.ts";
+import { renewAt } from "../reconcile/renewal.ts";
+import type { RegistrationEntry } from "../registration/registration-entry.ts";
+import { encodePrivateKey, generateKey, publicKeyOf } from "../x509/keys.ts";
+import type { IdentityReconcilerDeps, PartResult, Work } from "./work.ts";
+
+/** @throws NOT_OWNED, AUTHORITY_NOT_READY, SIGNING_FAILED, STORAGE_FAILED. */
+export async function issueX509(
+  deps: IdentityReconcilerDeps,
+  work: Work,
+  signal: AbortSignal,
+): Promise<PartResult> {
+  const { entry, plan, x509Secret } = work;
+  const password = await passwordOf(deps, entry);
+  if (password === "missing") return missingPassword(entry);
+  if (plan.x509.issue !== undefined) return issue(deps, work, password, signal);
+  if (plan.x509.refresh && x509Secret !== undefined) {
+    const content = x509PublicContent(entry, work.view.caPem, password);
+    const notes = issuedAnnotations(entry, content, issuedHashes(x509Secret));
+    const annotations = { ...x509Secret.annotations, [CONTENT_ANNOTATION]: notes[CONTENT_ANNOTATION] ?? "" };
+    const ref = x509SecretRef(entry);
+    await deps.applier.amend(
+      { ref, ownerUid: entry.uid, set: new Secret(content), remove: [], annotations },
+      signal,
+    );
+  }
+  const facts = x509Secret?.x509;
+  const requeueAt = facts === undefined ? {} : { requeueAt: x509RenewAt(entry, facts) };
+  return { changed: plan.x509.refresh, ...requeueAt };
+}
+
+async function issue(
+  deps: IdentityReconcilerDeps,
+  work: Work,
+  password: Secret | undefined,
+  signal: AbortSignal,
+): Promise<PartResult> {
+  const { entry, plan } = work;
+  const reason = plan.x509.issue;
+  if (reason === undefined) return { changed: false };
+  const started = deps.clock.monotonic();
+  const heldUntil = isRepair(work) ? deps.rewrites.take(`${entry.uid}/x509`) : undefined;
+  if (heldUntil !== undefined) return rewritten(entry.x509.secretName, heldUntil);
+  const privateKey = await generateKey(entry.x509.keyAlgorithm);
+  const svid = await deps.authority.signX509Svid({
+    spiffeId: entry.spiffeId,
+    dnsNames: entry.x509.dnsNames,
+    publicKey: publicKeyOf(privateKey),
+    ttl: entry.x509.ttl,
+  });
+  const manifest = x509SecretManifest({
+    entry,
+    privateKey,
+    privateKeyPem: encodePrivateKey(privateKey),
+    chainPem: svid.chainPem,
+    caPem: deps.authority.view().caPem,
+    password,
+    revision: plan.x509.revision,
+    issuedSince: plan.x509.issuedSince,
+  });
+  await deps.applier.apply(manifest, signal);
+  deps.audit.x509Issued({
+    serviceIdentity: entry.key,
+    spiffeId: entry.spiffeId,
+    serialNumber: svid.serialNumber,
+    authorityKeyID: svid.authorityKeyID,
+    notAfter: svid.notAfter,
+    reason,
+    duration: milliseconds(deps.clock.monotonic() - started),
+  });
+  const life = { issuedAt: work.now, notAfter: svid.notAfter };
+  return { changed: true, requeueAt: renewAt(life, entry.x509.renewAfterPercent, entry.uid) };
+}
+
+/** Whether someone else's hand is what asks for the issuance of something that was issued before. */
+function isRepair({ identity, plan }: Work): boolean {
+  const wasIssued = identity.status?.x509 !== undefined;
+  return wasIssued && plan.x509.issue !== undefined && REWRITE_REASONS.has(plan.x509.issue);
+}
+
+export function rewritten(secretName: string, until: PartResult["requeueAt"]): PartResult {
+  const message = `Secret ${secretName} was changed or deleted by another writer again and again: find it (managedFields, audit log) and stop it; the next repair is tried in at most two minutes`;
+  return {
+    fault: { reason: "SecretRewritten", message },
+    changed: false,
+    ...(until === undefined ? {} : { requeueAt: until }),
+  };
+}
+
+async function passwordOf(
+  deps: IdentityReconcilerDeps,
+  entry: RegistrationEntry,
+): Promise<Secret | undefined | "missing"> {
+  const ref = entry.x509.passwordSecretRef;
+  if (!entry.x509.formats.includes("PKCS12") || ref === undefined) return undefined;
+  return (await deps.desired.secretValue(entry.namespace, ref.name, ref.key)) ?? "missing";
+}
+
+function missingPassword(entry: RegistrationEntry): PartResult {
+  const { name, key } = entry.x509.passwordSecretRef ?? { name: "", key: "" };
+  const message = `spec.x509.pkcs12.passwordSecretRef: key ${key} of Secret ${entry.namespace}/${name} does not exist: create it`;
+  return { fault: { reason: "InvalidSpec", message }, changed: false };
+}

@@ -1,0 +1,148 @@
+/**
+ * Conditions and their closed lists of reasons. Reasons are only ever added to; `docs/conditions.md` explains each.
+ */
+
+import type { Seconds } from "../core/brand.ts";
+import { toRfc3339 } from "../core/clock.ts";
+
+/** In the order in which they are shown. */
+export const REASONS = {
+  Ready: ["Issued", "Pending", "Degraded", "NotServed"],
+  X509Issued: [
+    "Issued",
+    "InvalidSpec",
+    "LimitExceeded",
+    "ServiceAccountNotFound",
+    "SecretConflict",
+    "IdentityConflict",
+    "AuthorityNotReady",
+    "SigningFailed",
+    "SecretRewritten",
+  ],
+  JWTIssued: [
+    "Issued",
+    "InvalidSpec",
+    "LimitExceeded",
+    "ServiceAccountNotFound",
+    "SecretConflict",
+    "IdentityConflict",
+    "AuthorityNotReady",
+    "SigningFailed",
+    "SecretRewritten",
+  ],
+  MTLSApplied: [
+    "Applied",
+    "WaitingForCertificate",
+    "IstioNotInstalled",
+    "PeerAuthenticationConflict",
+    "ShadowedByOlderPolicy",
+  ],
+  AuthorityReady: [
+    "Active",
+    "Bootstrapping",
+    "JournalMissing",
+    "JournalCorrupt",
+    "JournalVersionUnsupported",
+    "JournalForeign",
+    "SecretInvalid",
+    "ClockSkew",
+  ],
+  RotationInProgress: [
+    "Idle",
+    "WaitingForPropagation",
+    "WaitingForConsumers",
+    "ConsumersExcluded",
+    "Reissuing",
+    "Retiring",
+    "Paused",
+  ],
+  BundlePublished: ["Published", "Publishing", "BundleConflict"],
+} as const;
+
+export type ConditionType = keyof typeof REASONS;
+export type Reason<T extends ConditionType = ConditionType> = (typeof REASONS)[T][number];
+
+/** Kubernetes' standard condition. */
+export interface Condition<T extends ConditionType = ConditionType> {
+  readonly type: T;
+  readonly status: "True" | "False" | "Unknown";
+  readonly reason: Reason<T>;
+  /** What is so and, where something is wrong, what to do; at most 32768 characters. */
+  readonly message: string;
+  readonly observedGeneration: number;
+  /** RFC 3339: when `status` last changed. */
+  readonly lastTransitionTime: string;
+}
+
+/** A condition as a reconciliation finds it: when and for which generation is filled in by `mergeConditions`. */
+export type NewCondition<T extends ConditionType = ConditionType> = Pick<
+  Condition<T>,
+  "type" | "status" | "reason" | "message"
+>;
+
+const MAX_MESSAGE = 32_768;
+
+export function condition<T extends ConditionType>(
+  type: T,
+  status: Condition["status"],
+  reason: Reason<T>,
+  message: string,
+): NewCondition<T> {
+  return { type, status, reason, message: message.slice(0, MAX_MESSAGE) };
+}
+
+/**
+ * The next conditions in their fixed order: `lastTransitionTime` moves only with `status`; a part that is not asked for
+ * any more has no condition.
+ */
+export function mergeConditions(
+  previous: readonly Condition[] | undefined,
+  next: readonly NewCondition[],
+  { now, generation }: { readonly now: Seconds; readonly generation: number },
+): readonly Condition[] {
+  const order = Object.keys(REASONS);
+  const sorted = [...next].sort((a, b) => order.indexOf(a.type) - order.indexOf(b.type));
+  return sorted.map((one) => {
+    const before = previous?.find((known) => known.type === one.type);
+    const since = before?.status === one.status ? before.lastTransitionTime : toRfc3339(now);
+    return { ...one, observedGeneration: generation, lastTransitionTime: since };
+  });
+}
+
+/**
+ * Whether a ServiceIdentity is ready: every part issued. A fault of the mesh manifest only degrades it, and waiting for the
+ * certificate to arrive is the normal course.
+ */
+export function readyOf(
+  parts: readonly NewCondition<"X509Issued" | "JWTIssued">[],
+  mesh: NewCondition<"MTLSApplied"> | undefined,
+): NewCondition<"Ready"> {
+  const failed = parts.find((part) => part.status !== "True");
+  if (failed !== undefined) {
+    const status = failed.status === "Unknown" ? "Unknown" : "False";
+    return condition(
+      "Ready",
+      status,
+      "Pending",
+      `${failed.type} is ${failed.status} (${failed.reason}): ${failed.message}`,
+    );
+  }
+  if (mesh === undefined || mesh.status === "True") {
+    return condition("Ready", "True", "Issued", "every credential asked for is issued");
+  }
+  if (mesh.reason === "WaitingForCertificate") return condition("Ready", "True", "Issued", mesh.message);
+  return condition(
+    "Ready",
+    "True",
+    "Degraded",
+    `the mesh manifest is not applied (${mesh.reason}): ${mesh.message}`,
+  );
+}
+
+/** Part of the ordinary course, although their status is not True. */
+const ORDINARY: ReadonlySet<Reason> = new Set(["WaitingForCertificate", "Publishing", "Idle"]);
+
+/** Whether a condition calls for nobody's attention: the type of the Event that tells of it. */
+export function isOrdinary(one: Pick<Condition, "type" | "status" | "reason">): boolean {
+  return one.status === "True" ? one.reason !== "ConsumersExcluded" : ORDINARY.has(one.reason);
+}

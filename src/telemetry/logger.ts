@@ -1,0 +1,96 @@
+/**
+ * The log: pino, one JSON object a line on standard error, or one readable line for a terminal.
+ */
+
+import { destination, type LoggerOptions as PinoOptions, pino, stdTimeFunctions } from "pino";
+import { OperatorError } from "../core/errors.ts";
+import { type LogFields, REDACTED_FIELDS } from "./fields.ts";
+import { formatPretty } from "./pretty.ts";
+import { scrub } from "./redaction.ts";
+
+/** error: a person must act; warn: degraded, will retry; info: a state changed; debug: why nothing changed. */
+export type LogLevel = "error" | "warn" | "info" | "debug";
+type LogFormat = "json" | "pretty";
+
+export interface Logger {
+  error(fields: LogFields, message: string): void;
+  warn(fields: LogFields, message: string): void;
+  info(fields: LogFields, message: string): void;
+  debug(fields: LogFields, message: string): void;
+  /** A logger whose lines all carry `fields`; with a level of its own where one is given. */
+  child(fields: LogFields, options?: { readonly level?: LogLevel }): Logger;
+}
+
+export interface LoggerOptions {
+  readonly level: LogLevel;
+  readonly format: LogFormat;
+  /** With format pretty. Default false; `usesColour` decides it for a terminal. */
+  readonly colour?: boolean;
+  /** Takes each line, its end included. Default: standard error, written before the call returns. */
+  readonly write?: (line: string) => void;
+}
+
+export function createLogger(options: LoggerOptions): Logger {
+  const sink = options.write === undefined ? destination({ dest: 2, sync: true }) : { write: options.write };
+  const stream = options.format === "json" ? sink : prettyStream(sink, options.colour ?? false);
+  const isDebug = options.level === "debug";
+  const pinoOptions: PinoOptions = {
+    level: options.level,
+    base: null,
+    timestamp: stdTimeFunctions.isoTime,
+    formatters: { level: (label) => ({ level: label }) },
+    serializers: { err: (error: unknown) => serializeError(error, isDebug) },
+    redact: {
+      paths: REDACTED_FIELDS.flatMap((name) => [name, `*.${name}`]),
+      censor: "[redacted]",
+    },
+    hooks: { streamWrite: scrub },
+  };
+  return pino(pinoOptions, stream);
+}
+
+/** `code` and `message`, with details and the messages of the causes; the stack only where it is asked for. */
+export function serializeError(error: unknown, withStack: boolean): Readonly<Record<string, unknown>> {
+  // A log line must never fail, and objects exist that no string can be made of.
+  if (!isErrorLike(error))
+    return { message: typeof error === "object" && error !== null ? "[object]" : String(error) };
+  const causes = causesOf(error);
+  const details = error instanceof OperatorError ? error.details : {};
+  return {
+    ...(error instanceof OperatorError ? { code: error.code } : {}),
+    message: error.message,
+    ...(Object.keys(details).length > 0 ? { details } : {}),
+    ...(causes.length > 0 ? { cause: causes.join(": ") } : {}),
+    ...(withStack && error.stack !== undefined ? { stack: error.stack } : {}),
+  };
+}
+
+/** At most eight, so that a ring of causes ends. */
+function causesOf(error: Error): readonly string[] {
+  const messages: string[] = [];
+  let cause = error.cause;
+  while (isErrorLike(cause) && messages.length < 8) {
+    messages.push(cause.message);
+    cause = cause.cause;
+  }
+  return messages;
+}
+
+/** Errors of another realm (a worker, a sandbox) count too. */
+function isErrorLike(value: unknown): value is Error {
+  return (
+    typeof value === "object" && value !== null && "message" in value && typeof value.message === "string"
+  );
+}
+
+function prettyStream(
+  sink: { write: (line: string) => unknown },
+  colour: boolean,
+): { write: (line: string) => void } {
+  return {
+    write: (line) => {
+      const record: unknown = JSON.parse(line);
+      sink.write(formatPretty(record as Readonly<Record<string, unknown>>, colour));
+    },
+  };
+}

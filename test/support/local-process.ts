@@ -1,0 +1,96 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const FLAGS = ["--disable-warning=ExperimentalWarning", join(root, "src/main.ts")];
+
+export interface Finished {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A scratch directory with `identities` and `out` in it; removed at the end of the scope. */
+export interface Workspace extends AsyncDisposable {
+  readonly dir: string;
+  readonly identities: string;
+  readonly out: string;
+  readonly state: string;
+  /** Writes `identities/<path>`. */
+  put(path: string, content: string | Uint8Array): Promise<void>;
+  read(path: string): Promise<string>;
+}
+
+export async function makeWorkspace(): Promise<Workspace> {
+  const dir = await mkdtemp(join(tmpdir(), "meshid-test-"));
+  const identities = join(dir, "identities");
+  const out = join(dir, "out");
+  await mkdir(identities);
+  return {
+    dir,
+    identities,
+    out,
+    state: join(out, ".meshid"),
+    put: async (path, content) => {
+      await mkdir(dirname(join(identities, path)), { recursive: true });
+      await writeFile(join(identities, path), content);
+    },
+    read: (path) => readFile(join(out, path), "utf8"),
+    [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true }),
+  };
+}
+
+/** The real CLI, run to its end. */
+export function meshid(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Finished> {
+  return finished(start(args, env));
+}
+
+export function start(args: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
+  return spawn(process.execPath, [...FLAGS, ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, NODE_OPTIONS: "", ...env },
+  });
+}
+
+export function finished(child: ChildProcess): Promise<Finished> {
+  return new Promise((resolve) => {
+    let stdout = "";
+    let stderr = "";
+    child.stdout?.on("data", (chunk: Buffer) => {
+      stdout += chunk.toString();
+    });
+    child.stderr?.on("data", (chunk: Buffer) => {
+      stderr += chunk.toString();
+    });
+    child.once("close", (code, signal) => resolve({ code, signal, stdout, stderr }));
+  });
+}
+
+/** Looks again and again until `look` gives something; what it throws last is the reason when it never does. */
+export async function until<T>(what: string, look: () => Promise<T | undefined>, limit = 20_000): Promise<T> {
+  const end = Date.now() + limit;
+  let last: unknown;
+  for (;;) {
+    try {
+      const found = await look();
+      if (found !== undefined) return found;
+    } catch (error) {
+      last = error;
+    }
+    if (Date.now() > end) throw new Error(`${what}: not seen within ${limit} ms`, { cause: last });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** A ServiceIdentity document with `spec` as YAML flow. */
+export function identityYaml(name: string, spec = "{}", namespace = "shop"): string {
+  return `apiVersion: meshid.dev/v1alpha1\nkind: ServiceIdentity\nmetadata: {name: ${name}, namespace: ${namespace}}\nspec: ${spec}\n`;
+}
+
+export function trustDomainYaml(spec: string, name = "cluster.local"): string {
+  return `apiVersion: meshid.dev/v1alpha1\nkind: TrustDomain\nmetadata: {name: ${name}}\nspec: ${spec}\n`;
+}

@@ -1,0 +1,49 @@
+import { rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { holderStore } from "../../../src/directory/state-stores.ts";
+import { plant, shownIn, startDirectory } from "../../support/directory.ts";
+import { makeWorkspace, until } from "../../support/local-process.ts";
+import { describePorts, type PortHarness } from "../../support/port-contract.ts";
+
+describePorts("a directory", async (): Promise<PortHarness> => {
+  const workspace = await makeWorkspace();
+  const started = await startDirectory(workspace);
+  const { directory, changes } = started;
+  started.follow();
+  return {
+    desired: directory,
+    observed: directory.objects,
+    applier: directory.objects,
+    statusWriter: directory,
+    journalStore: directory.journal,
+    keyStore: directory.keys,
+    holderStore: holderStore(workspace.state),
+    putIdentity: async (namespace, name, spec) => {
+      changes.identities.length = 0;
+      const metadata = { name, namespace };
+      const object = { apiVersion: "meshid.dev/v1alpha1", kind: "ServiceIdentity", metadata, spec };
+      await workspace.put(`${namespace}-${name}.json`, JSON.stringify(object));
+      const key = `${namespace}/${name}`;
+      return until(`${name} announced`, async () =>
+        changes.identities.includes(key) ? directory.identity(key) : undefined,
+      );
+    },
+    deleteIdentity: async (namespace, name) => {
+      rmSync(join(workspace.identities, `${namespace}-${name}.json`));
+      await until(`${name} gone`, async () =>
+        directory.identity(`${namespace}/${name}`) === undefined ? true : undefined,
+      );
+    },
+    read: async (ref) => shownIn(directory.objects.pathOf(ref)),
+    putForeign: async (ref) => {
+      const path = directory.objects.pathOf(ref);
+      if (ref.kind !== "PeerAuthentication") return plant(path, { "tls.key": "someone else's" });
+      plant(dirname(path), {});
+      writeFileSync(path, "kind: PeerAuthentication\nmetadata: {name: payments}\n");
+    },
+    [Symbol.asyncDispose]: async () => {
+      await started[Symbol.asyncDispose]();
+      await workspace[Symbol.asyncDispose]();
+    },
+  };
+});

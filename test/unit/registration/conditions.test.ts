@@ -1,0 +1,86 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "@jest/globals";
+import { seconds } from "../../../src/core/brand.ts";
+import { condition, mergeConditions, REASONS, readyOf } from "../../../src/registration/conditions.ts";
+
+const EARLY = { now: seconds(1_800_000_000), generation: 1 };
+const LATE = { now: seconds(1_800_000_100), generation: 2 };
+const issued = condition("X509Issued", "True", "Issued", "valid");
+
+describe("mergeConditions", () => {
+  it("keeps the time of the transition while the status stays, and moves it when the status changes", () => {
+    const before = mergeConditions(undefined, [issued, condition("JWTIssued", "True", "Issued", "")], EARLY);
+    const after = mergeConditions(
+      before,
+      [
+        condition("X509Issued", "True", "Issued", "other words"),
+        condition("JWTIssued", "False", "SigningFailed", ""),
+      ],
+      LATE,
+    );
+    expect(after.map((one) => [one.type, one.lastTransitionTime, one.observedGeneration])).toEqual([
+      ["X509Issued", "2027-01-15T08:00:00Z", 2],
+      ["JWTIssued", "2027-01-15T08:01:40Z", 2],
+    ]);
+  });
+
+  it("drops a part that is not asked for any more", () => {
+    const before = mergeConditions(undefined, [issued, condition("JWTIssued", "True", "Issued", "")], EARLY);
+    expect(mergeConditions(before, [issued], LATE).map((one) => one.type)).toEqual(["X509Issued"]);
+  });
+
+  it("orders conditions as they are shown, whatever the order they come in", () => {
+    const mtls = condition("MTLSApplied", "True", "Applied", "");
+    const ready = condition("Ready", "True", "Issued", "");
+    const types = mergeConditions(undefined, [mtls, issued, ready], EARLY).map((one) => one.type);
+    expect(types).toEqual(["Ready", "X509Issued", "MTLSApplied"]);
+  });
+
+  it("cuts a message to what the schema takes", () => {
+    expect(condition("Ready", "True", "Issued", "x".repeat(40_000)).message).toHaveLength(32_768);
+  });
+});
+
+describe("readyOf", () => {
+  const waiting = condition("MTLSApplied", "False", "WaitingForCertificate", "until noon");
+  const absent = condition("MTLSApplied", "False", "IstioNotInstalled", "no CRD");
+  const failed = condition("JWTIssued", "False", "SigningFailed", "no key");
+  it.each([
+    ["every part issued", [issued], undefined, "True Issued"],
+    ["a part that failed", [issued, failed], undefined, "False Pending"],
+    ["a part that failed beside a mesh fault", [failed], absent, "False Pending"],
+    [
+      "a part not known yet",
+      [condition("X509Issued", "Unknown", "AuthorityNotReady", "")],
+      undefined,
+      "Unknown Pending",
+    ],
+    ["a mesh fault", [issued], absent, "True Degraded"],
+    ["a mesh that waits for the certificate", [issued], waiting, "True Issued"],
+    ["a mesh that is applied", [issued], condition("MTLSApplied", "True", "Applied", ""), "True Issued"],
+  ] as const)("with %s", (_name, parts, mesh, expected) => {
+    const ready = readyOf(parts, mesh);
+    expect(`${ready.status} ${ready.reason}`).toBe(expected);
+  });
+
+  it("says which part failed and why", () => {
+    expect(readyOf([failed], undefined).message).toBe("JWTIssued is False (SigningFailed): no key");
+  });
+});
+
+describe("docs/conditions.md", () => {
+  it("lists exactly the reasons of each condition, in order, each with a cause and a remedy", () => {
+    const text = readFileSync(new URL("../../../docs/conditions.md", import.meta.url), "utf8");
+    const listed = text
+      .split(/^## /m)
+      .slice(1)
+      .map((section) => {
+        const rows = [...section.matchAll(/^\| `(\w+)` \| (.+) \| (.+) \|$/gm)];
+        expect(
+          rows.filter(([, , cause = "", remedy = ""]) => cause.length < 10 || remedy.length < 5),
+        ).toEqual([]);
+        return [section.split("\n", 1)[0], rows.map(([, reason]) => reason)];
+      });
+    expect(Object.fromEntries(listed)).toEqual(REASONS);
+  });
+});
