@@ -204,8 +204,11 @@ function agreesWithEngine(parsed: Certificate, der: Uint8Array): void {
   expect(parsed.isCA).toBe(engine.ca);
   expect(parsed.notBefore * 1000).toBe(engine.validFromDate.getTime());
   expect(parsed.notAfter * 1000).toBe(engine.validToDate.getTime());
+  // The engine shows nothing at all where one of the names is of a kind that it cannot print.
+  const seen = engine.subjectAltName;
+  if (seen === undefined) return;
   const plain = [...parsed.uris, ...parsed.dnsNames].filter((text) => /^[\w.:/-]+$/.test(text));
-  for (const text of plain) expect(engine.subjectAltName).toContain(text);
+  for (const text of plain) expect(seen).toContain(text);
 }
 
 function raw(id: string, content: Der): Der {
