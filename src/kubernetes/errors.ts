@@ -9,8 +9,10 @@ export class KubeApiError extends OperatorError {
   /** HTTP status code. */
   readonly status: number;
   readonly reason: string;
+  /** Seconds; given where the server did nothing and asks to be asked again. */
+  readonly retryAfter: number | undefined;
 
-  constructor(status: number, reason: string, message: string) {
+  constructor(status: number, reason: string, message: string, retryAfter?: number) {
     super("STORAGE_FAILED", message, {
       // Everything may be mended by a person or pass by itself, except what the server finds wrong with the object.
       retryable: status !== 400 && status !== 422,
@@ -19,6 +21,7 @@ export class KubeApiError extends OperatorError {
     this.name = "KubeApiError";
     this.status = status;
     this.reason = reason;
+    this.retryAfter = retryAfter;
   }
 }
 
