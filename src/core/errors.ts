@@ -18,6 +18,8 @@ export type ErrorCode =
   /** The object exists and is not meshid's. */
   | "NOT_OWNED"
   | "NOT_FOUND"
+  /** The API server accepts no such object here: a quota, a policy, missing rights. */
+  | "WRITE_REFUSED"
   | "JOURNAL_MISSING"
   | "JOURNAL_CORRUPT"
   | "JOURNAL_VERSION_UNSUPPORTED"

@@ -63,7 +63,7 @@ export class Transport implements KubeClient {
     let isRejected = false;
     for (let attempt = 1; ; attempt++) {
       throwIfAborted(signal);
-      const left = milliseconds(Math.max(1, deadline - clock.monotonic()));
+      const left = Math.max(1, Math.ceil(deadline - clock.monotonic()));
       const limit = AbortSignal.timeout(left);
       let wait: Milliseconds;
       try {

@@ -1,0 +1,216 @@
+/**
+ * The objects that meshid writes, and all PeerAuthentications, as facts in memory: fed by reflectors and by the answers to
+ * our own writes, so that a decision right after a write sees it.
+ */
+
+import type { ObservedState } from "../controller/ports.ts";
+import { unreachable } from "../core/errors.ts";
+import { authoritiesIn, type Content, observeConfigMap, observeSecret } from "../reconcile/facts.ts";
+import type {
+  ObjectRef,
+  ObservedConfigMap,
+  ObservedPeerAuthentication,
+  ObservedSecret,
+} from "../reconcile/state.ts";
+import { configMapContent, type KubeObject, ownerUidOf, refOf, secretContent, versionOf } from "./objects.ts";
+
+type AnyObserved = ObservedSecret | ObservedConfigMap | ObservedPeerAuthentication;
+
+interface Known {
+  readonly uid: string;
+  readonly version: bigint;
+  readonly object: AnyObserved;
+}
+
+/** The authorities that a set of public documents carries. */
+export type CarriedAuthorities = ReturnType<typeof authoritiesIn>;
+
+type Kind = ObjectRef["kind"];
+
+const MIN_AUTHORITIES = 100;
+
+export class ObservedObjects implements ObservedState {
+  readonly #objects: Readonly<Record<Kind, Map<string, Known>>> = {
+    Secret: new Map(),
+    ConfigMap: new Map(),
+    PeerAuthentication: new Map(),
+  };
+  readonly #byOwner = new Map<string, Map<string, ObjectRef>>();
+  /** PeerAuthentications by namespace. */
+  readonly #policies = new Map<string, Map<string, ObservedPeerAuthentication>>();
+  /** By digest of the documents: they are the same almost everywhere. */
+  readonly #authorities = new Map<string, CarriedAuthorities>();
+  #authoritiesLimit = MIN_AUTHORITIES;
+  #servesPeerAuthentication = false;
+
+  secret(namespace: string, name: string): ObservedSecret | undefined {
+    return this.#find("Secret", namespace, name) as ObservedSecret | undefined;
+  }
+
+  configMap(namespace: string, name: string): ObservedConfigMap | undefined {
+    return this.#find("ConfigMap", namespace, name) as ObservedConfigMap | undefined;
+  }
+
+  peerAuthentication(namespace: string, name: string): ObservedPeerAuthentication | undefined {
+    return this.#policies.get(namespace)?.get(name);
+  }
+
+  peerAuthentications(namespace: string): readonly ObservedPeerAuthentication[] {
+    return [...(this.#policies.get(namespace)?.values() ?? [])];
+  }
+
+  ownedBy(ownerUid: string): readonly ObjectRef[] {
+    return [...(this.#byOwner.get(ownerUid)?.values() ?? [])];
+  }
+
+  servesPeerAuthentication(): boolean {
+    return this.#servesPeerAuthentication;
+  }
+
+  /** Whether that is news. */
+  setServesPeerAuthentication(serves: boolean): boolean {
+    const isNews = serves !== this.#servesPeerAuthentication;
+    this.#servesPeerAuthentication = serves;
+    return isNews;
+  }
+
+  /** All Secrets that are known. */
+  *secrets(): Iterable<ObservedSecret> {
+    for (const { object } of this.#objects.Secret.values()) yield object as ObservedSecret;
+  }
+
+  /** What the public documents of an object with this digest carry. */
+  authorities(bundleHash: string): CarriedAuthorities | undefined {
+    return this.#authorities.get(bundleHash);
+  }
+
+  /** The uid of an object that is there. */
+  uidOf(ref: ObjectRef): string | undefined {
+    return this.#objects[ref.kind].get(keyOfRef(ref))?.uid;
+  }
+
+  /** The uid of the controller owner of an object that is there. */
+  ownerUidOf(ref: ObjectRef): string | undefined {
+    return this.#objects[ref.kind].get(keyOfRef(ref))?.object.ownerUid;
+  }
+
+  /** Takes an object up, unless a newer state of it is known. Whether it was news. */
+  set(kind: Kind, object: KubeObject): boolean {
+    const ref = refOf(kind, object);
+    const known = this.#objects[kind].get(keyOfRef(ref));
+    const version = versionOf(object);
+    if (known !== undefined && version <= known.version) return false;
+    this.#forget(ref, known);
+    this.#remember(ref, { uid: object.metadata.uid, version, object: this.#observe(kind, ref, object) });
+    return true;
+  }
+
+  /** Forgets an object, unless a newer one has its name. Its owner, where it was known. */
+  remove(kind: Kind, object: KubeObject): { readonly ownerUid: string | undefined } | undefined {
+    const ref = refOf(kind, object);
+    const known = this.#objects[kind].get(keyOfRef(ref));
+    if (known === undefined || known.version > versionOf(object)) return undefined;
+    this.#forget(ref, known);
+    return { ownerUid: known.object.ownerUid };
+  }
+
+  /** Forgets an object that a write has found to be gone. */
+  drop(ref: ObjectRef): void {
+    this.#forget(ref, this.#objects[ref.kind].get(keyOfRef(ref)));
+  }
+
+  /** The objects of a kind that are within `isWithin` and not among `keys`. */
+  missing(
+    kind: Kind,
+    keys: ReadonlySet<string>,
+    isWithin: (namespace: string) => boolean,
+  ): readonly (ObjectRef & { readonly ownerUid: string | undefined })[] {
+    return [...this.#objects[kind]].flatMap(([key, { object }]) =>
+      keys.has(key) || !isWithin(object.ref.namespace) ? [] : [{ ...object.ref, ownerUid: object.ownerUid }],
+    );
+  }
+
+  #find(kind: Kind, namespace: string, name: string): AnyObserved | undefined {
+    return this.#objects[kind].get(`${namespace}/${name}`)?.object;
+  }
+
+  #observe(kind: Kind, ref: ObjectRef, object: KubeObject): AnyObserved {
+    const meta = { ownerUid: ownerUidOf(object), annotations: object.metadata.annotations ?? {} };
+    switch (kind) {
+      case "Secret": {
+        const content = secretContent(object);
+        return this.#withAuthorities(observeSecret(ref, meta, content), content);
+      }
+      case "ConfigMap": {
+        const content = configMapContent(object);
+        return this.#withAuthorities(observeConfigMap(ref, meta, content), content);
+      }
+      case "PeerAuthentication":
+        return {
+          ref,
+          ...meta,
+          creationTimestamp: object.metadata.creationTimestamp,
+          spec: (object["spec"] ?? {}) as Readonly<Record<string, unknown>>,
+        };
+      default:
+        return unreachable(kind);
+    }
+  }
+
+  #withAuthorities<T extends ObservedSecret | ObservedConfigMap>(observed: T, content: Content): T {
+    const { bundleHash } = observed;
+    if (bundleHash !== undefined && !this.#authorities.has(bundleHash)) {
+      this.#pruneAuthorities();
+      this.#authorities.set(bundleHash, authoritiesIn(content));
+    }
+    return observed;
+  }
+
+  /** Only what some object carries is kept. */
+  #pruneAuthorities(): void {
+    if (this.#authorities.size < this.#authoritiesLimit) return;
+    const used = new Set<string | undefined>();
+    for (const kind of ["Secret", "ConfigMap"] as const) {
+      for (const { object } of this.#objects[kind].values())
+        used.add((object as ObservedSecret | ObservedConfigMap).bundleHash);
+    }
+    for (const hash of this.#authorities.keys()) if (!used.has(hash)) this.#authorities.delete(hash);
+    this.#authoritiesLimit = Math.max(MIN_AUTHORITIES, 2 * this.#authorities.size);
+  }
+
+  #remember(ref: ObjectRef, known: Known): void {
+    this.#objects[ref.kind].set(keyOfRef(ref), known);
+    const { ownerUid } = known.object;
+    if (ownerUid !== undefined) addTo(this.#byOwner, ownerUid, idOf(ref), ref);
+    if (ref.kind === "PeerAuthentication")
+      addTo(this.#policies, ref.namespace, ref.name, known.object as ObservedPeerAuthentication);
+  }
+
+  #forget(ref: ObjectRef, known: Known | undefined): void {
+    if (known === undefined) return;
+    this.#objects[ref.kind].delete(keyOfRef(ref));
+    const { ownerUid } = known.object;
+    if (ownerUid !== undefined) removeFrom(this.#byOwner, ownerUid, idOf(ref));
+    if (ref.kind === "PeerAuthentication") removeFrom(this.#policies, ref.namespace, ref.name);
+  }
+}
+
+function addTo<T>(index: Map<string, Map<string, T>>, at: string, key: string, value: T): void {
+  const inner = index.get(at);
+  if (inner === undefined) index.set(at, new Map([[key, value]]));
+  else inner.set(key, value);
+}
+
+function removeFrom<T>(index: Map<string, Map<string, T>>, at: string, key: string): void {
+  const inner = index.get(at);
+  inner?.delete(key);
+  if (inner?.size === 0) index.delete(at);
+}
+
+function keyOfRef({ namespace, name }: ObjectRef): string {
+  return `${namespace}/${name}`;
+}
+
+function idOf({ kind, namespace, name }: ObjectRef): string {
+  return `${kind}/${namespace}/${name}`;
+}
