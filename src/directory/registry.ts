@@ -96,7 +96,8 @@ export class Registry {
     // What moved to another file is kept in mind, but tells nobody anything.
     const isMoved = [...next].some(([key, record]) => this.#identities.get(key) !== record);
     // Before anything is taken up: what could not be saved is new to the next scan again.
-    if (isMoved || trustDomainChanged) this.#save([...next.values()], trustDomain, removed);
+    if (isMoved || gone.length > 0 || trustDomainChanged)
+      this.#save([...next.values()], trustDomain, removed);
     this.#identities = next;
     this.#trustDomain = trustDomain;
     this.#removed = removed;
@@ -152,7 +153,7 @@ export class Registry {
           file: accepted.file,
           line: accepted.line,
           field: fault.field,
-          message: fault.message,
+          message: `${fault.message}; expected ${fault.expected}`,
         });
         next.set(key, before);
         continue;
@@ -168,16 +169,25 @@ export class Registry {
   }
 
   #mergeTrustDomain(scan: Scan, problems: SourceProblem[]): ObjectRecord<AcceptedTrustDomain> | undefined {
-    const [accepted, ...more] = scan.trustDomains;
-    for (const { file, line } of more) {
+    const before = this.#trustDomain;
+    const isServed = ({ name }: AcceptedTrustDomain): boolean => name === before?.accepted.name;
+    const accepted =
+      scan.trustDomains.find((one) => isServed(one) && one.file === before?.accepted.file) ??
+      scan.trustDomains.find(isServed) ??
+      scan.trustDomains[0];
+    for (const { file, line } of scan.trustDomains.filter((one) => one !== accepted)) {
       const message = `a second TrustDomain; ${accepted?.file}:${accepted?.line} holds the one that counts; expected one at most`;
       problems.push({ file, line, field: "kind", message });
     }
-    const before = this.#trustDomain;
     if (accepted === undefined) {
       return before !== undefined && scan.mayHide(before.accepted.file) ? before : undefined;
     }
-    const record = this.#record(before?.accepted.name === accepted.name ? before : undefined, accepted);
+    if (before !== undefined && !isServed(accepted)) {
+      const message = `the name of the trust domain is fixed; expected ${before.accepted.name}`;
+      problems.push({ file: accepted.file, line: accepted.line, field: "metadata.name", message });
+      return before;
+    }
+    const record = this.#record(before, accepted);
     const uid = trustDomainUid(accepted.name);
     return record.uid === uid ? record : { ...record, uid };
   }

@@ -152,11 +152,13 @@ export class Source {
     problems: SourceProblem[],
   ): void {
     const faults = this.#judge(document.value);
+    const isTrustDomain = document.value["kind"] === "TrustDomain";
     for (const { path, field, message, expected } of faults) {
       problems.push({
         file,
         line: document.lineOf(path),
         field,
+        ...(isTrustDomain ? { kind: "TrustDomain" } : {}),
         message: `${message}; expected ${expected}`,
       });
     }

@@ -25,3 +25,14 @@ export async function codeOf(attempt: Promise<unknown>): Promise<string> {
     return error.code;
   }
 }
+
+/** Code and details of the refusal that `act` throws. Other errors pass. @throws Error when nothing is refused. */
+export function detailsOf(act: () => unknown): Pick<OperatorError, "code" | "details"> {
+  try {
+    act();
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    return { code: error.code, details: error.details };
+  }
+  throw new Error("nothing was refused");
+}

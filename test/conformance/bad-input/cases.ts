@@ -221,6 +221,18 @@ export const BAD_INPUTS: readonly BadInput[] = [
     says: ["td.yaml", "spec.authority.issuingTTL"],
   },
   {
+    name: "a TrustDomain that the schema refuses",
+    prepare: file("td.yaml", trustDomainYaml("{authority: {rootTLT: 24h}}", "my.example")),
+    code: 2,
+    says: ["td.yaml:4", "spec.authority.rootTLT", "not a known field"],
+  },
+  {
+    name: "a TrustDomain of another version",
+    prepare: file("td.yaml", trustDomainYaml("{}", "my.example").replace("v1alpha1", "v9")),
+    code: 2,
+    says: ["td.yaml:1", "apiVersion", "meshid.dev/v1alpha1"],
+  },
+  {
     name: "a TrustDomain with times that do not fit",
     prepare: file("td.yaml", trustDomainYaml("{jwt: {keyTTL: 1h}}")),
     code: 2,
