@@ -1,7 +1,8 @@
-import { rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { directoryObserver } from "../../../src/directory/observer.ts";
 import { holderStore } from "../../../src/directory/state-stores.ts";
-import { plant, shownIn, startDirectory } from "../../support/directory.ts";
+import { NEVER, plant, shownIn, startDirectory } from "../../support/directory.ts";
 import { makeWorkspace, until } from "../../support/local-process.ts";
 import { describePorts, type PortHarness } from "../../support/port-contract.ts";
 
@@ -15,6 +16,7 @@ describePorts("a directory", async (): Promise<PortHarness> => {
     observed: directory.objects,
     applier: directory.objects,
     statusWriter: directory,
+    observer: directoryObserver(directory.objects),
     journalStore: directory.journal,
     keyStore: directory.keys,
     holderStore: holderStore(workspace.state),
@@ -34,12 +36,20 @@ describePorts("a directory", async (): Promise<PortHarness> => {
         directory.identity(`${namespace}/${name}`) === undefined ? true : undefined,
       );
     },
-    read: async (ref) => shownIn(directory.objects.pathOf(ref)),
+    read: async (ref) => {
+      const path = directory.objects.pathOf(ref);
+      if (ref.kind !== "PeerAuthentication") return shownIn(path);
+      return existsSync(path) ? { [basename(path)]: readFileSync(path, "utf8") } : undefined;
+    },
     putForeign: async (ref) => {
       const path = directory.objects.pathOf(ref);
       if (ref.kind !== "PeerAuthentication") return plant(path, { "tls.key": "someone else's" });
       plant(dirname(path), {});
       writeFileSync(path, "kind: PeerAuthentication\nmetadata: {name: payments}\n");
+    },
+    removeByHand: async (ref) => {
+      rmSync(directory.objects.pathOf(ref), { recursive: true });
+      await directory.objects.sweep(changes, async () => {}, NEVER);
     },
     [Symbol.asyncDispose]: async () => {
       await started[Symbol.asyncDispose]();

@@ -240,24 +240,27 @@ describe("a registry", () => {
     const token = "tokens: [{audience: a}]";
 
     it.each([
-      ["another name", named("one"), named("two"), "spec.x509.secretName", "one"],
-      ["no name after one", named("one"), named(undefined), "spec.x509.secretName", "one"],
-      ["a name after none", named(undefined), named("two"), "spec.x509.secretName", "payments-tls"],
+      ["another name", named("one"), named("two"), { field: "spec.x509.secretName", kept: "one" }],
+      ["no name after one", named("one"), named(undefined), { field: "spec.x509.secretName", kept: "one" }],
+      [
+        "a name after none",
+        named(undefined),
+        named("two"),
+        { field: "spec.x509.secretName", kept: "payments-tls" },
+      ],
       [
         "another name for tokens",
         named(undefined, `{secretName: one, ${token}}`),
         named(undefined, `{${token}}`),
-        "spec.jwt.secretName",
-        "one",
+        { field: "spec.jwt.secretName", kept: "one" },
       ],
       [
         "a name for tokens after none",
         named(undefined, `{${token}}`),
         named(undefined, `{secretName: two, ${token}}`),
-        "spec.jwt.secretName",
-        "payments-jwt",
+        { field: "spec.jwt.secretName", kept: "payments-jwt" },
       ],
-    ])("refuses %s and keeps the object as it was", async (_, before, after, field, kept) => {
+    ])("refuses %s and keeps the object as it was", async (_, before, after, { field, kept }) => {
       put(FILE, before);
       await take();
       const object = identity();
