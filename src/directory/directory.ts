@@ -291,10 +291,10 @@ export class Directory implements DesiredState, StatusWriter, RotationRequests {
   }
 
   #adopt(scan: Scan, merge: Merge): void {
+    const isStart = this.#identities.size === 0;
     for (const key of merge.changed) this.#refresh(key);
-    // At a start everything is new to us.
-    if (this.#identities.size === 0)
-      for (const record of this.#registry.identities()) this.#refresh(keyOf(record.accepted));
+    // At a start everything is new to us, whatever has changed since the last run.
+    if (isStart) for (const record of this.#registry.identities()) this.#refresh(keyOf(record.accepted));
     if (merge.trustDomainChanged) this.#trustDomain = undefined;
     this.#tell([...scan.problems, ...merge.problems]);
   }

@@ -167,6 +167,18 @@ describe("a directory", () => {
     expect(await directory.secretValue("shop", "p12", "../p12/password")).toBeUndefined();
   });
 
+  it("serves what was there, what is new and what has changed after a restart", async () => {
+    for (const name of ["one", "two", "three"]) await work.put(`${name}.yaml`, identityYaml(name));
+    await (await startDirectory(work))[Symbol.asyncDispose]();
+    rmSync(join(work.identities, "three.yaml"));
+    await work.put("two.yaml", identityYaml("two", "{x509: {ttl: 2h}}"));
+    await work.put("four.yaml", identityYaml("four"));
+    await using started = await startDirectory(work);
+    const served = [...started.directory.identities()].map(({ metadata }) => metadata.name);
+    expect(served.toSorted()).toEqual(["four", "one", "two"]);
+    expect(started.directory.identity("shop/two")?.metadata.generation).toBe(2);
+  });
+
   it("keeps statuses across a restart, for the object of the same uid alone", async () => {
     await work.put("payments.yaml", identityYaml("payments"));
     {
