@@ -40,6 +40,8 @@ export interface Local {
   readonly policy: () => TrustDomainPolicy;
 }
 
+/** Istio's default. */
+const MESH_ROOT_NAMESPACE = "istio-system";
 const DEFAULT_TRUST_DOMAIN = "cluster.local";
 /** The field that a condition's message is about. */
 const FIELD = /(?:^|: )(spec(?:\.\w+|\[\d+\])+): /;
@@ -126,6 +128,7 @@ export async function composeLocal(config: LocalConfig, deps: LocalDeps): Promis
     clock,
     random,
     policy,
+    meshRootNamespace: MESH_ROOT_NAMESPACE,
     workers: config.workers,
     onIdentityChanged: (identity) => onRenew?.changed(identity),
     onTrustDomainChanged: () => policies.refresh(),

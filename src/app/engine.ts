@@ -38,7 +38,8 @@ export interface EngineOptions {
   readonly applier: Applier;
   readonly status: StatusWriter;
   readonly observer: Observer;
-  readonly holders: HolderStore;
+  /** Undefined: the oldest claim holds. */
+  readonly holders: HolderStore | undefined;
   readonly requests: RotationRequests;
   readonly authority: Authority;
   readonly audit: Audit;
@@ -46,6 +47,7 @@ export interface EngineOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly policy: () => TrustDomainPolicy;
+  readonly meshRootNamespace: string;
   readonly workers: number;
   readonly onIdentityChanged: (identity: ServiceIdentity) => void;
   readonly onTrustDomainChanged: () => void;

@@ -10,7 +10,7 @@ import type { DesiredState, HolderStore } from "./ports.ts";
 
 export class Claims {
   readonly #desired: DesiredState;
-  readonly #store: HolderStore;
+  readonly #store: HolderStore | undefined;
   readonly #claims = new Map<IdentityKey, HolderClaim>();
   readonly #byAccount = new Map<string, Set<IdentityKey>>();
   readonly #counts = new Map<string, number>();
@@ -18,14 +18,15 @@ export class Claims {
   readonly #ranks = new Map<string, ReadonlyMap<IdentityKey, number>>();
   #holders: ReadonlyMap<string, string> = new Map();
 
-  constructor(desired: DesiredState, store: HolderStore) {
+  /** Without a store the oldest claim holds: for where creation timestamps can be believed. */
+  constructor(desired: DesiredState, store: HolderStore | undefined) {
     this.#desired = desired;
     this.#store = store;
   }
 
   /** Reads the recorded holders and settles every claim there is. */
   async open(): Promise<void> {
-    this.#holders = await this.#store.load();
+    if (this.#store !== undefined) this.#holders = await this.#store.load();
     await this.update([...this.#desired.identities()].map(keyOf));
   }
 
@@ -34,7 +35,7 @@ export class Claims {
     const touched = new Set<string>();
     for (const key of keys) this.#take(key, touched);
     const claims = [...touched].flatMap((account) => this.#claimsOn(account));
-    const settled = resolveHolders(claims, this.#holders);
+    const settled = resolveHolders(claims, this.#store === undefined ? new Map() : this.#holders);
     const moved = [...touched].filter((account) => settled.get(account) !== this.#holders.get(account));
     if (moved.length > 0) await this.#record(moved, settled);
     return [...new Set([...keys, ...claims.map((claim) => claim.key)])];
@@ -64,7 +65,7 @@ export class Claims {
       if (holder === undefined) next.delete(account);
       else next.set(account, holder);
     }
-    await this.#store.save(next);
+    await this.#store?.save(next);
     this.#holders = next;
   }
 

@@ -1,14 +1,19 @@
 /**
- * The mesh part of an identity: its PeerAuthentication, applied only once the workloads hold valid certificates.
+ * The mesh part of an identity: carries out what is planned for its PeerAuthentication.
  */
 
 import { isDeepStrictEqual } from "node:util";
-import { seconds } from "../core/brand.ts";
+import { type Seconds, seconds } from "../core/brand.ts";
 import { parseRfc3339, toRfc3339 } from "../core/clock.ts";
 import { isOperatorError } from "../core/errors.ts";
 import { ISSUED_SINCE_ANNOTATION } from "../reconcile/annotations.ts";
-import { peerAuthenticationManifest } from "../reconcile/manifests/peer-authentication.ts";
+import { type MeshPlan, planMesh, STRICT_AFTER_ANNOTATION } from "../reconcile/mesh.ts";
 import type { IdentityReconcilerDeps, MeshOutcome, Work } from "./work.ts";
+
+type MeshApplication = Extract<MeshPlan, { readonly manifest: unknown }>;
+
+/** Another's object in the way is looked for again after this long. */
+const BLOCKED_RETRY = 60;
 
 /** Undefined where no mesh manifest is asked for. @throws STORAGE_FAILED. */
 export async function reconcileMesh(
@@ -16,45 +21,79 @@ export async function reconcileMesh(
   work: Work,
   signal: AbortSignal,
 ): Promise<MeshOutcome | undefined> {
-  const { entry } = work;
+  const { entry, now } = work;
+  const { observed } = deps;
   if (entry.mtls === undefined) return undefined;
-  if (!deps.observed.servesPeerAuthentication()) {
+  if (!observed.servesPeerAuthentication()) {
     const message = "the cluster serves no PeerAuthentication: install Istio, or remove spec.mtls";
     return { reason: "IstioNotInstalled", message };
   }
-  const known = deps.observed.peerAuthentication(entry.namespace, entry.name);
-  const manifest = peerAuthenticationManifest(entry, entry.mtls);
-  const isOurs = known?.ownerUid === entry.uid;
-  const wait = isOurs || entry.mtls.mode !== "Strict" ? undefined : waitForCertificate(deps, work);
-  if (wait !== undefined) return wait;
-  if (!isOurs || !isDeepStrictEqual(known.spec, manifest.spec)) {
-    try {
-      await deps.applier.apply(manifest, signal);
-    } catch (error) {
-      if (!isOperatorError(error, "NOT_OWNED")) throw error;
-      const message = `PeerAuthentication ${entry.namespace}/${entry.name} exists and is not meshid's: delete it or rename the ServiceIdentity`;
-      return { reason: "PeerAuthenticationConflict", message, requeueAt: seconds(work.now + 60) };
-    }
+  const plan = planMesh({
+    entry,
+    mtls: entry.mtls,
+    policies: observed.peerAuthentications(entry.namespace),
+    meshPolicies: observed.peerAuthentications(deps.meshRootNamespace),
+    issuedSince: issuedSince(deps, work),
+    propagation: deps.policy().rotation.propagation,
+    now,
+  });
+  if ("wait" in plan) {
+    const requeueAt = plan.requeueAt === undefined ? {} : { requeueAt: plan.requeueAt };
+    return { reason: "WaitingForCertificate", message: plan.wait, ...requeueAt };
   }
-  const count = entry.mtls.exceptions.length;
+  return (await apply(deps, work, plan, signal)) ?? applied(work, plan);
+}
+
+/** Undefined: it is there as it should be. */
+async function apply(
+  deps: IdentityReconcilerDeps,
+  { entry, now }: Work,
+  { manifest }: MeshApplication,
+  signal: AbortSignal,
+): Promise<MeshOutcome | undefined> {
+  const known = deps.observed.peerAuthentication(entry.namespace, entry.name);
+  const isCurrent =
+    known?.ownerUid === entry.uid &&
+    isDeepStrictEqual(known.spec, manifest.spec) &&
+    known.annotations[STRICT_AFTER_ANNOTATION] === manifest.annotations[STRICT_AFTER_ANNOTATION];
+  if (isCurrent) return undefined;
+  try {
+    await deps.applier.apply(manifest, signal);
+    return undefined;
+  } catch (error) {
+    const requeueAt = seconds(now + BLOCKED_RETRY);
+    if (isOperatorError(error, "NOT_OWNED")) {
+      const message = `PeerAuthentication ${entry.namespace}/${entry.name} exists and is not meshid's: delete it or rename the ServiceIdentity`;
+      return { reason: "PeerAuthenticationConflict", message, requeueAt };
+    }
+    if (isOperatorError(error, "WRITE_REFUSED"))
+      return { reason: "WriteRefused", message: error.message, requeueAt };
+    throw error;
+  }
+}
+
+function applied({ entry }: Work, { strictAfter, shadowedBy }: MeshApplication): MeshOutcome {
+  const mode = entry.mtls?.mode ?? "Strict";
+  const requeueAt = strictAfter === undefined ? {} : { requeueAt: strictAfter };
+  if (shadowedBy !== undefined) {
+    const { namespace, name } = shadowedBy.ref;
+    const message = `PeerAuthentication ${namespace}/${name} selects the same workloads and is older, so Istio follows it: delete it or narrow its selector`;
+    return { reason: "ShadowedByOlderPolicy", message, ...requeueAt };
+  }
+  if (strictAfter !== undefined) {
+    const message = `PERMISSIVE until ${toRfc3339(strictAfter)}, then STRICT: mTLS was disabled here, and peers need time to take the change up (rotation.propagation)`;
+    return { reason: "PermissiveFirst", message, ...requeueAt };
+  }
+  const count = entry.mtls?.exceptions.length ?? 0;
   const exceptions = count === 0 ? "" : `, ${count} port exception${count === 1 ? "" : "s"}`;
   return {
     reason: "Applied",
-    message: `${entry.mtls.mode} applied as PeerAuthentication ${entry.name}${exceptions}`,
+    message: `${mode} applied as PeerAuthentication ${entry.name}${exceptions}`,
   };
 }
 
-/** STRICT waits until the workloads have had a certificate for `rotation.propagation`. */
-function waitForCertificate(deps: IdentityReconcilerDeps, { entry, now }: Work): MeshOutcome | undefined {
+function issuedSince(deps: IdentityReconcilerDeps, { entry, now }: Work): Seconds | undefined {
   const secret = deps.observed.secret(entry.namespace, entry.x509.secretName);
-  const since = parseRfc3339(secret?.annotations[ISSUED_SINCE_ANNOTATION] ?? "");
   const isIssued = secret?.ownerUid === entry.uid && secret.x509 !== undefined && secret.x509.notAfter > now;
-  if (!isIssued || since === undefined) {
-    const message = "STRICT is applied once the certificate has been issued: see condition X509Issued";
-    return { reason: "WaitingForCertificate", message };
-  }
-  const until = seconds(since + deps.policy().rotation.propagation);
-  if (now >= until) return undefined;
-  const message = `the certificate was issued at ${toRfc3339(since)}; STRICT is applied at ${toRfc3339(until)}, when it has reached the workloads (rotation.propagation)`;
-  return { reason: "WaitingForCertificate", message, requeueAt: until };
+  return isIssued ? parseRfc3339(secret.annotations[ISSUED_SINCE_ANNOTATION] ?? "") : undefined;
 }

@@ -6,7 +6,7 @@ import type { AuthorityView } from "../authority/authority-state.ts";
 import { type Seconds, seconds } from "../core/brand.ts";
 import { isOperatorError } from "../core/errors.ts";
 import { planIdentity } from "../reconcile/plan.ts";
-import { isOrdinary } from "../registration/conditions.ts";
+import { type Condition, isOrdinary } from "../registration/conditions.ts";
 import type { RegistrationEntry } from "../registration/registration-entry.ts";
 import { registerIdentity } from "../registration/registration-entry.ts";
 import type { ServiceIdentity } from "../registration/service-identity.ts";
@@ -162,7 +162,7 @@ export class ServiceIdentityReconciler implements Reconciler {
     if (!changes.isChanged) return;
     await status.writeIdentityStatus(identity, next, signal);
     const { namespace, name } = identity.metadata;
-    for (const condition of changes.conditions) {
+    for (const condition of worthAnEvent(changes.conditions)) {
       events.record({
         regarding: { kind: "ServiceIdentity", namespace, name },
         type: isOrdinary(condition) ? "Normal" : "Warning",
@@ -171,6 +171,12 @@ export class ServiceIdentityReconciler implements Reconciler {
       });
     }
   }
+}
+
+/** What stands in the way, each; else that it is ready: a person reads few events, and each costs a write. */
+function worthAnEvent(changed: readonly Condition[]): readonly Condition[] {
+  const faults = changed.filter((one) => one.type !== "Ready" && !isOrdinary(one));
+  return faults.length > 0 ? faults : changed.filter((one) => one.type === "Ready");
 }
 
 function faultOf(error: unknown, work: Work, kind: "x509" | "jwt"): Fault | undefined {
@@ -183,6 +189,12 @@ function faultOf(error: unknown, work: Work, kind: "x509" | "jwt"): Fault | unde
   }
   if (isOperatorError(error, "AUTHORITY_NOT_READY") || isOperatorError(error, "CLOCK_SKEW")) {
     return { reason: "AuthorityNotReady", message: error.message };
+  }
+  if (isOperatorError(error, "WRITE_REFUSED")) {
+    return {
+      reason: "WriteRefused",
+      message: `the API server refuses to write Secret ${work.entry.namespace}/${name}: ${error.message}`,
+    };
   }
   if (isOperatorError(error, "SIGNING_FAILED")) return { reason: "SigningFailed", message: error.message };
   return undefined;

@@ -28,6 +28,8 @@ export interface IdentityReconcilerDeps {
   readonly events: EventRecorder;
   readonly clock: Clock;
   readonly policy: () => TrustDomainPolicy;
+  /** Where Istio keeps policies of the whole mesh. */
+  readonly meshRootNamespace: string;
   /** Called after what an identity holds was changed. */
   readonly onChanged: (identity: ServiceIdentity) => void;
 }

@@ -2,7 +2,7 @@
  * Carries out the X.509 part of a plan: a new key and certificate, or the public documents anew.
  */
 
-import { milliseconds } from "../core/brand.ts";
+import { milliseconds, seconds } from "../core/brand.ts";
 import { Secret } from "../core/secret.ts";
 import { CONTENT_ANNOTATION } from "../reconcile/annotations.ts";
 import { issuedHashes, REWRITE_REASONS, x509RenewAt } from "../reconcile/checks.ts";
@@ -17,6 +17,8 @@ import type { RegistrationEntry } from "../registration/registration-entry.ts";
 import { encodePrivateKey, generateKey, publicKeyOf } from "../x509/keys.ts";
 import type { IdentityReconcilerDeps, PartResult, Work } from "./work.ts";
 
+const PASSWORD_RETRY = 30;
+
 /** @throws NOT_OWNED, AUTHORITY_NOT_READY, SIGNING_FAILED, STORAGE_FAILED. */
 export async function issueX509(
   deps: IdentityReconcilerDeps,
@@ -25,7 +27,7 @@ export async function issueX509(
 ): Promise<PartResult> {
   const { entry, plan, x509Secret } = work;
   const password = await passwordOf(deps, entry);
-  if (password === "missing") return missingPassword(entry);
+  if (password === "missing") return missingPassword(work);
   if (plan.x509.issue !== undefined) return issue(deps, work, password, signal);
   if (plan.x509.refresh && x509Secret !== undefined) {
     const content = x509PublicContent(entry, work.view.caPem, password);
@@ -109,8 +111,10 @@ async function passwordOf(
   return (await deps.desired.secretValue(entry.namespace, ref.name, ref.key)) ?? "missing";
 }
 
-function missingPassword(entry: RegistrationEntry): PartResult {
+function missingPassword({ entry, now }: Work): PartResult {
   const { name, key } = entry.x509.passwordSecretRef ?? { name: "", key: "" };
   const message = `spec.x509.pkcs12.passwordSecretRef: key ${key} of Secret ${entry.namespace}/${name} does not exist: create it`;
-  return { fault: { reason: "InvalidSpec", message }, changed: false };
+  // Nobody tells us when it is created.
+  const requeueAt = seconds(now + PASSWORD_RETRY);
+  return { fault: { reason: "InvalidSpec", message }, changed: false, requeueAt };
 }

@@ -18,6 +18,7 @@ export const REASONS = {
     "AuthorityNotReady",
     "SigningFailed",
     "SecretRewritten",
+    "WriteRefused",
   ],
   JWTIssued: [
     "Issued",
@@ -29,6 +30,7 @@ export const REASONS = {
     "AuthorityNotReady",
     "SigningFailed",
     "SecretRewritten",
+    "WriteRefused",
   ],
   MTLSApplied: [
     "Applied",
@@ -36,6 +38,8 @@ export const REASONS = {
     "IstioNotInstalled",
     "PeerAuthenticationConflict",
     "ShadowedByOlderPolicy",
+    "PermissiveFirst",
+    "WriteRefused",
   ],
   AuthorityReady: [
     "Active",

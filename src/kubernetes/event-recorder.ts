@@ -1,0 +1,166 @@
+/**
+ * Events of ServiceIdentities and TrustDomains (`events.k8s.io/v1`): written in the background, repeated ones counted in the
+ * one that is there. Events explain; nothing depends on them, so a full queue drops the oldest.
+ */
+
+import type { EventRecorder } from "../controller/ports.ts";
+import { type Milliseconds, milliseconds } from "../core/brand.ts";
+import { type Clock, toRfc3339 } from "../core/clock.ts";
+import { isOperatorError } from "../core/errors.ts";
+import type { Random } from "../core/random.ts";
+import { API_VERSION } from "../registration/service-identity.ts";
+import type { KubeClient } from "./client.ts";
+import { collectionPath, EVENTS, objectPath } from "./resources.ts";
+
+type RecordedEvent = Parameters<EventRecorder["record"]>[0];
+
+export interface KubeEventRecorderOptions {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** The name of this process, as in the Lease. */
+  readonly instance: string;
+  /** Of the object that an event is about; undefined: it is gone, and its event is dropped. */
+  readonly uidOf: (regarding: RecordedEvent["regarding"]) => string | undefined;
+  readonly onError: (error: unknown) => void;
+}
+
+interface Series {
+  readonly name: string;
+  readonly namespace: string;
+  count: number;
+  lastAt: number;
+}
+
+const MAX_QUEUE = 5000;
+const MAX_SERIES = 5000;
+/** A repetition within this time counts as the same series. */
+const SERIES_TIME: Milliseconds = milliseconds(360_000);
+const WRITERS = 2;
+const MAX_NOTE = 1024;
+/** The API server wants one for events of what has no namespace. */
+const DEFAULT_NAMESPACE = "default";
+
+export class KubeEventRecorder implements EventRecorder {
+  readonly #options: KubeEventRecorderOptions;
+  readonly #queue: RecordedEvent[] = [];
+  readonly #series = new Map<string, Series>();
+  #wake: (() => void)[] = [];
+
+  constructor(options: KubeEventRecorderOptions) {
+    this.#options = options;
+  }
+
+  record(event: RecordedEvent): void {
+    this.#queue.push(event);
+    if (this.#queue.length > MAX_QUEUE) this.#queue.shift();
+    this.#wake.shift()?.();
+  }
+
+  /** Writes what is recorded until `signal` aborts. Never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    signal.addEventListener("abort", () => this.#wakeAll(), { once: true });
+    await Promise.all(Array.from({ length: WRITERS }, () => this.#work(signal)));
+  }
+
+  async #work(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const event = this.#queue.shift();
+      if (event === undefined) {
+        await new Promise<void>((resolve) => this.#wake.push(resolve));
+        continue;
+      }
+      try {
+        await this.#write(event, signal);
+      } catch (error) {
+        if (!isOperatorError(error, "ABORTED")) this.#options.onError(error);
+      }
+    }
+  }
+
+  async #write(event: RecordedEvent, signal: AbortSignal): Promise<void> {
+    const { client, clock, uidOf } = this.#options;
+    const uid = uidOf(event.regarding);
+    if (uid === undefined) return;
+    const key = [uid, event.type, event.reason, event.message].join("\n");
+    const known = this.#series.get(key);
+    const now = clock.monotonic();
+    if (known !== undefined && now - known.lastAt < SERIES_TIME) {
+      known.count += 1;
+      known.lastAt = now;
+      await client.request(
+        {
+          method: "PATCH",
+          path: objectPath(EVENTS, known),
+          contentType: "application/merge-patch+json",
+          body: { series: { count: known.count, lastObservedTime: this.#microTime() } },
+        },
+        signal,
+      );
+      return;
+    }
+    const series = this.#start(event);
+    this.#remember(key, series);
+    await client.request(
+      {
+        method: "POST",
+        path: collectionPath(EVENTS, series.namespace),
+        body: this.#body(event, uid, series),
+      },
+      signal,
+    );
+  }
+
+  #start({ regarding }: RecordedEvent): Series {
+    const { clock, random } = this.#options;
+    const suffix = Buffer.from(random.bytes(8)).toString("hex");
+    return {
+      name: `${regarding.name.slice(0, 230)}.${suffix}`,
+      namespace: regarding.namespace ?? DEFAULT_NAMESPACE,
+      count: 1,
+      lastAt: clock.monotonic(),
+    };
+  }
+
+  #remember(key: string, series: Series): void {
+    this.#series.delete(key);
+    this.#series.set(key, series);
+    const [oldest] = this.#series.keys();
+    if (this.#series.size > MAX_SERIES && oldest !== undefined) this.#series.delete(oldest);
+  }
+
+  #body(
+    { regarding, type, reason, message }: RecordedEvent,
+    uid: string,
+    { name, namespace }: Series,
+  ): object {
+    return {
+      apiVersion: EVENTS.apiVersion,
+      kind: "Event",
+      metadata: { name, namespace },
+      eventTime: this.#microTime(),
+      reportingController: "meshid.dev/controller",
+      reportingInstance: this.#options.instance.slice(0, 128),
+      action: "Reconcile",
+      type,
+      reason,
+      note: message.length > MAX_NOTE ? `${message.slice(0, MAX_NOTE - 1)}…` : message,
+      regarding: {
+        apiVersion: API_VERSION,
+        kind: regarding.kind,
+        name: regarding.name,
+        uid,
+        ...(regarding.namespace === undefined ? {} : { namespace: regarding.namespace }),
+      },
+    };
+  }
+
+  /** `MicroTime`: exactly six fraction digits. */
+  #microTime(): string {
+    return toRfc3339(this.#options.clock.now()).replace("Z", ".000000Z");
+  }
+
+  #wakeAll(): void {
+    for (const wake of this.#wake.splice(0)) wake();
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * The ServiceIdentities of the cluster in memory, findable by namespace and by uid.
+ */
+
+import type { IdentityKey } from "../registration/registration-entry.ts";
+import type { ServiceIdentity } from "../registration/service-identity.ts";
+import { type Accepted, identityOf } from "./identity-objects.ts";
+import { type KubeObject, keyOf, versionOf } from "./objects.ts";
+import type { Sink } from "./reflector.ts";
+
+export class IdentityTable {
+  readonly #identities = new Map<IdentityKey, Accepted<ServiceIdentity>>();
+  readonly #byNamespace = new Map<string, Set<IdentityKey>>();
+  readonly #byUid = new Map<string, IdentityKey>();
+  readonly #onChanged: (key: IdentityKey) => void;
+
+  constructor(onChanged: (key: IdentityKey) => void) {
+    this.#onChanged = onChanged;
+  }
+
+  get(key: IdentityKey): Accepted<ServiceIdentity> | undefined {
+    return this.#identities.get(key);
+  }
+
+  keys(): Iterable<IdentityKey> {
+    return this.#identities.keys();
+  }
+
+  keyOfUid(uid: string): IdentityKey | undefined {
+    return this.#byUid.get(uid);
+  }
+
+  /** Keys of a namespace, or all. */
+  *keysIn(namespace: string | undefined): Iterable<IdentityKey> {
+    yield* namespace === undefined ? this.#identities.keys() : (this.#byNamespace.get(namespace) ?? []);
+  }
+
+  /** Takes an object up, unless a newer state of it is known. Whether it was news. */
+  set(object: KubeObject): boolean {
+    const key = keyOf(object);
+    const version = versionOf(object);
+    const known = this.#identities.get(key);
+    if (known !== undefined && version <= known.version) return false;
+    const identity = identityOf(object);
+    const { uid, namespace } = identity.metadata;
+    if (known !== undefined) this.#byUid.delete(known.object.metadata.uid);
+    this.#byUid.set(uid, key);
+    const isDeleted = object.metadata.deletionTimestamp !== undefined;
+    this.#identities.set(key, { object: identity, version, isDeleted });
+    const keys = this.#byNamespace.get(namespace);
+    if (keys === undefined) this.#byNamespace.set(namespace, new Set([key]));
+    else keys.add(key);
+    return true;
+  }
+
+  sink(namespace: string | undefined): Sink {
+    return {
+      set: (object) => {
+        if (this.set(object)) this.#onChanged(keyOf(object));
+      },
+      remove: (object) => {
+        const known = this.#identities.get(keyOf(object));
+        if (known !== undefined && known.version <= versionOf(object)) this.#drop(keyOf(object));
+      },
+      retain: (keys) => {
+        for (const key of this.keysIn(namespace)) if (!keys.has(key)) this.#drop(key);
+      },
+    };
+  }
+
+  #drop(key: IdentityKey): void {
+    const known = this.#identities.get(key);
+    if (known === undefined) return;
+    const { uid, namespace } = known.object.metadata;
+    this.#identities.delete(key);
+    this.#byUid.delete(uid);
+    const keys = this.#byNamespace.get(namespace);
+    keys?.delete(key);
+    if (keys?.size === 0) this.#byNamespace.delete(namespace);
+    this.#onChanged(key);
+  }
+}

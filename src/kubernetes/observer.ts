@@ -1,0 +1,53 @@
+/**
+ * Which consumers hold which authority: the bundle of every selected namespace and the Secrets of every living identity, as
+ * the API server has shown them to us.
+ */
+
+import type { Observation } from "../authority/rotation-plan.ts";
+import type { Observer } from "../controller/ports.ts";
+import type { ObservedConfigMap, ObservedSecret } from "../reconcile/state.ts";
+import type { KeyId } from "../x509/keys.ts";
+import type { Cluster } from "./cluster.ts";
+
+const MAX_NAMED = 10_000;
+const CHUNK = 500;
+
+/** `configMapName`: of the bundle. */
+export function clusterObserver(cluster: Cluster, configMapName: () => string): Observer {
+  return {
+    look: async (slots): Promise<Observation> => {
+      const lacking = new Map<KeyId, string[]>(slots.map(({ keyID }) => [keyID, []]));
+      let consumers = 0;
+      const look = async (
+        name: string,
+        seen: ObservedSecret | ObservedConfigMap | undefined,
+      ): Promise<void> => {
+        const carried = cluster.objects.authorities(seen?.bundleHash ?? "");
+        for (const { kind, keyID } of slots) {
+          const keys = kind === "JWT" ? carried?.jwt : carried?.roots;
+          // A Secret of certificates carries no JWT keys and needs none; a bundle needs both.
+          const isWanted = seen?.ref.kind !== "Secret" || keys !== undefined;
+          const named = lacking.get(keyID);
+          if (isWanted && keys?.has(keyID) !== true && named !== undefined && named.length < MAX_NAMED)
+            named.push(name);
+        }
+        if (++consumers % CHUNK === 0) await new Promise((resolve) => setImmediate(resolve));
+      };
+      const owner = cluster.trustDomain().metadata.uid;
+      for (const namespace of cluster.bundleNamespaces()) {
+        const bundle = cluster.objects.configMap(namespace, configMapName());
+        await look(
+          `ConfigMap ${namespace}/${configMapName()}`,
+          bundle?.ownerUid === owner ? bundle : undefined,
+        );
+      }
+      for (const { metadata } of cluster.identities()) {
+        for (const { kind, namespace, name } of cluster.objects.ownedBy(metadata.uid)) {
+          if (kind === "Secret")
+            await look(`Secret ${namespace}/${name}`, cluster.objects.secret(namespace, name));
+        }
+      }
+      return { lacking, consumers };
+    },
+  };
+}
