@@ -4,10 +4,9 @@
  * client certificates and contexts, and costs 60 MB that a pod need not spend.
  */
 
-import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
+import { digest } from "../core/digest.ts";
 import { OperatorError } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
 
@@ -58,7 +57,7 @@ function podConnection(host: string, port: string, { monotonic }: ConnectionOpti
     const ca = readPodFile("ca.crt");
     const token = readPodFile("token").trim();
     return {
-      id: createHash("sha256").update(ca).digest("hex"),
+      id: digest(ca),
       ca,
       cert: undefined,
       key: undefined,
@@ -93,7 +92,8 @@ function readPodFile(name: string): string {
 async function kubeconfigConnection(options: ConnectionOptions): Promise<Connection> {
   const { KubeConfig } = await import("@kubernetes/client-node");
   const config = new KubeConfig();
-  const files = options.kubeconfig ?? options.env["KUBECONFIG"] ?? join(homedir(), ".kube", "config");
+  const files =
+    options.kubeconfig ?? options.env["KUBECONFIG"] ?? join(options.env["HOME"] ?? "", ".kube", "config");
   try {
     for (const [index, file] of files.split(":").filter(Boolean).entries()) {
       if (index === 0) config.loadFromFile(file);
@@ -147,10 +147,8 @@ interface TlsOptions {
 
 function credentialsOf({ ca, cert, key, rejectUnauthorized, headers }: TlsOptions): Credentials {
   const bearer = /^Bearer (.+)$/.exec(headers?.["Authorization"] ?? "")?.[1];
-  const hash = createHash("sha256");
-  for (const part of [ca, cert, key, String(rejectUnauthorized)]) hash.update(part ?? "").update("\n");
   return {
-    id: hash.digest("hex"),
+    id: digest(ca ?? "", cert ?? "", key ?? "", String(rejectUnauthorized)),
     ca: ca?.toString(),
     cert: cert?.toString(),
     key: key === undefined ? undefined : new Secret(key.toString()),
