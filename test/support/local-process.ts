@@ -5,7 +5,9 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const FLAGS = ["--disable-warning=ExperimentalWarning", join(root, "src/main.ts")];
+/** The CLI's program, for those who start it in a way of their own. */
+export const MAIN: string = join(root, "src/main.ts");
+const FLAGS = ["--disable-warning=ExperimentalWarning", MAIN];
 
 export interface Finished {
   readonly code: number | null;
