@@ -4,7 +4,7 @@
  */
 
 import { readFile } from "node:fs/promises";
-import { isMap, isScalar, type Pair, parse, parseDocument, type YAMLMap } from "yaml";
+import { isMap, isScalar, parse, parseDocument, type YAMLMap } from "yaml";
 
 const CHART = "charts/meshid";
 export const INSTALL_MANIFEST = "charts/install.yaml";
@@ -128,7 +128,7 @@ function valuesTable(values: string, schema: Schema): string {
 
 function valueRows(map: YAMLMap, prefix: string, schema: Schema): readonly string[] {
   return map.items.flatMap((pair, index) => {
-    const { key, value } = pair as Pair;
+    const { key, value } = pair;
     if (!isScalar(key)) throw new Error(`values.yaml: a key under ${prefix} is no name`);
     const path = `${prefix}${String(key.value)}`;
     const allowed = schema.properties?.[String(key.value)] ?? {};

@@ -8,6 +8,7 @@ import type { Authority } from "../authority/authority.ts";
 import { type Milliseconds, milliseconds, type Seconds, seconds } from "../core/brand.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Secret } from "../core/secret.ts";
+import { DEFAULT_OPERATOR_NAMESPACE } from "../registration/trust-domain-policy.ts";
 import { workloadSpiffeId } from "../spiffe/spiffe-id.ts";
 import { encodePrivateKey, generateKey, publicKeyOf } from "../x509/keys.ts";
 
@@ -17,19 +18,23 @@ export interface ServerCredentials {
   readonly renewAt: Seconds;
 }
 
-const OPERATOR = { namespace: "meshid-system", serviceAccount: "meshid" } as const;
+const SERVICE_ACCOUNT = "meshid";
 const TTL = seconds(86_400);
 const RETRY: Milliseconds = milliseconds(5000);
 
-/** `names`: the host names and addresses that clients connect to. @throws as `Authority.signX509Svid`. */
+/**
+ * `names`: the host names and addresses that clients connect to; `namespace`: the operator's.
+ * @throws as `Authority.signX509Svid`.
+ */
 export async function issueServerCredentials(
   authority: Authority,
   names: readonly string[],
+  namespace: string = DEFAULT_OPERATOR_NAMESPACE,
 ): Promise<ServerCredentials> {
   const privateKey = await generateKey("ECDSA-P256");
   const view = authority.view();
   const svid = await authority.signX509Svid({
-    spiffeId: workloadSpiffeId(view.trustDomain, OPERATOR.namespace, OPERATOR.serviceAccount),
+    spiffeId: workloadSpiffeId(view.trustDomain, namespace, SERVICE_ACCOUNT),
     dnsNames: names.filter((name) => isIP(name) === 0),
     ipAddresses: names.filter((name) => isIP(name) !== 0),
     publicKey: publicKeyOf(privateKey),

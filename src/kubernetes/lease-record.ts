@@ -5,7 +5,7 @@
 import type { Seconds } from "../core/brand.ts";
 import { toRfc3339 } from "../core/clock.ts";
 import { MANAGED_BY_LABELS } from "../reconcile/manifests/manifest.ts";
-import type { KubeObject } from "./objects.ts";
+import type { KubeMeta, KubeObject } from "./objects.ts";
 import { LEASES } from "./resources.ts";
 
 export interface LeaseRecord {
@@ -60,7 +60,7 @@ export function newLease(
 /** The body of a PUT: uid and resourceVersion make it a compare-and-swap, and what is not ours stays as it is. */
 export function changedLease(object: KubeObject, record: LeaseRecord): unknown {
   // Where managedFields are left out the server keeps its own.
-  const { managedFields: _, ...metadata } = object.metadata as KubeObject["metadata"] & {
+  const { managedFields: _, ...metadata } = object.metadata as KubeMeta & {
     readonly managedFields?: unknown;
   };
   const spec = (object["spec"] ?? {}) as Readonly<Record<string, unknown>>;
@@ -81,7 +81,7 @@ export function microTime(instant: Seconds, fraction: number): string {
   return toRfc3339(instant).replace("Z", `.${String(micros).padStart(6, "0")}Z`);
 }
 
-function specOf(record: LeaseRecord): unknown {
+function specOf(record: LeaseRecord): object {
   return {
     holderIdentity: record.holder,
     leaseDurationSeconds: record.durationSeconds,

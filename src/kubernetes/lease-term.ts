@@ -50,10 +50,9 @@ export class LeaseTerm {
     return timeLeft(this.#options.clock, this.#since, this.#options.renewDeadline);
   }
 
-  /** `at`: read before the renewal was sent. An answer that comes too late revives nothing. */
+  /** `at`: read before the renewal was sent. A term that is closed stays closed. */
   renewed(at: Reading): void {
-    this.expire();
-    if (this.isOpen) this.#since = at;
+    this.#since = at;
   }
 
   /** The process stops: the work is to end, under the Lease and the fence as before. */

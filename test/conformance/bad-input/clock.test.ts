@@ -104,7 +104,7 @@ describe("meshid local when the clock jumps", () => {
     until(`${path}: ${type} ${wanted}`, async () => {
       const seen = await condition(path, type);
       if (seen !== wanted) throw new Error(seen);
-      return true;
+      return true as const;
     });
   const allIssued = async (): Promise<void> => {
     for (const name of ["one", "two"])

@@ -43,7 +43,10 @@ export interface ControlPlane {
   readonly server: string;
   /** PEM of the authority that signed the server's certificate. */
   readonly ca: string;
-  /** The path of the audit log: a JSON event (level Metadata, stage ResponseComplete) per line. */
+  /**
+   * The path of the audit log: a JSON event (level Metadata) per line and request, stage ResponseComplete. A watch has
+   * one more when it begins, stage ResponseStarted.
+   */
   readonly auditLog: string;
   /** The folder with etcd, kube-apiserver, kube-controller-manager, kubectl and helm: put it in front of PATH. */
   readonly assets: string;
@@ -56,7 +59,7 @@ export interface ControlPlane {
   helm(args: readonly string[], options?: CommandOptions): Promise<Completed>;
   /** One request as the admin over a kept-alive connection: milliseconds, where kubectl takes a tenth of a second. */
   request(request: ApiRequest): Promise<ApiResponse>;
-  /** Makes a client certificate (valid for a day) for this user in these groups, and answers a kubeconfig's path. */
+  /** Makes a client certificate for this user in these groups, and answers a kubeconfig's path. */
   userKubeconfig(name: string, groups?: readonly string[]): Promise<string>;
   /** Makes a namespace with a name of its own (`t-3f9a0c12`), its default ServiceAccount included, and answers the name. */
   makeNamespace(labels?: Readonly<Record<string, string>>): Promise<string>;

@@ -179,14 +179,16 @@ describe("stopping", () => {
 
   it("hands over to one of two others within 3 s, and only one of them", async () => {
     const first = await start("first", connect());
-    const second = await start("second", connect());
-    const third = await start("third-one", connect());
+    const clients = [connect(), connect()] as const;
+    const second = await start("second", clients[0]);
+    const third = await start("third-one", clients[1]);
     await clock.advance(30);
     void first.stop();
     expect(await until(() => second.isAtWork || third.isAtWork, 10)).toBeLessThanOrEqual(0.6);
     await clock.advance(30);
     expect([second.isAtWork, third.isAtWork].filter(Boolean)).toHaveLength(1);
-    expect([...second.errors, ...third.errors]).toEqual([]);
+    // The other saw it taken and did not even try.
+    expect(clients.filter((client) => client.count("PUT") > 0)).toHaveLength(1);
   });
 
   it("hands over within 3 s also where no watch is allowed", async () => {
@@ -288,6 +290,22 @@ describe("a leader that is gone without a word", () => {
   });
 });
 
+describe("two that start at the same time", () => {
+  it("try both; one wins and the other has nothing to report", async () => {
+    const clients = [connect(), connect()] as const;
+    for (const client of clients) client.fault = ({ isWatch }) => (isWatch ? undefined : { before: 50 });
+    const both = [
+      startCandidate({ client: clients[0], clock, identity: "a" }),
+      startCandidate({ client: clients[1], clock, identity: "b" }),
+    ];
+    running.push(...both);
+    await clock.advance(60);
+    expect(clients.map((client) => client.count("POST"))).toEqual([1, 1]);
+    expect(both.filter((one) => one.isAtWork)).toHaveLength(1);
+    expect(both.flatMap((one) => one.errors)).toEqual([]);
+  });
+});
+
 describe("a follower", () => {
   it("asks nothing for ten minutes beside its watch", async () => {
     await start("first", connect());
@@ -321,6 +339,20 @@ describe("a follower", () => {
     await clock.advance(16);
     expect(sentSince(client, from)).toEqual(["GET", "GET", "WATCH"]);
     expect(second.terms).toEqual([]);
+  });
+
+  it("learns nothing from a watch that lags behind its own win", async () => {
+    const first = await start("first", connect());
+    const client = connect();
+    const second = await start("second", client);
+    client.deafenWatches();
+    await clock.advance(6);
+    await first.stop();
+    expect(await until(() => second.isAtWork, 20)).toBeLessThanOrEqual(18);
+    client.deafenWatches(false);
+    await clock.advance(10);
+    expect(second.terms).toHaveLength(1);
+    expect(second.isAtWork).toBe(true);
   });
 
   it("polls every 2 to 2.4 s where no watch is allowed", async () => {
@@ -401,6 +433,8 @@ describe("a third party", () => {
     await clock.advance(5);
     const from = client.requests.length;
     server.delete(LEASE.namespace, LEASE.name);
+    await settle();
+    expect(specNow()["holderIdentity"]).toBe("first");
     await clock.advance(60);
     expect(specNow()["holderIdentity"]).toBe("first");
     expect(first.terms).toHaveLength(1);
@@ -462,6 +496,18 @@ describe("a leader cut off from the API server", () => {
     const only = await start("only", client);
     client.fault = ({ method }) => (method === "PUT" ? { after: 4000 } : undefined);
     await clock.advance(5.9);
+    client.fault = () => "unreachable";
+    await clock.advance(5.9);
+    expect(only.mayWrite()).toBe(true);
+    await clock.advance(0.4);
+    expect(only.mayWrite()).toBe(false);
+  });
+
+  it("counts from when it sent the request that won, not from its answer", async () => {
+    const client = connect();
+    client.fault = ({ method }) => (method === "POST" ? { after: 4000 } : undefined);
+    const only = await start("only", client);
+    await clock.advance(3.9);
     client.fault = () => "unreachable";
     await clock.advance(5.9);
     expect(only.mayWrite()).toBe(true);

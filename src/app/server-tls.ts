@@ -1,0 +1,72 @@
+/**
+ * Keeps the certificate of the HTTPS server fresh in the cluster: the leader's task.
+ */
+
+import type { Authority } from "../authority/authority.ts";
+import { milliseconds, type Seconds, seconds } from "../core/brand.ts";
+import type { Clock } from "../core/clock.ts";
+import { isOperatorError } from "../core/errors.ts";
+import type { Secret } from "../core/secret.ts";
+import { parseCertificate } from "../x509/certificate.ts";
+import { splitPem } from "../x509/pem.ts";
+import { issueServerCredentials, type ServerCredentials } from "./server-credentials.ts";
+
+export interface ServerTlsOptions {
+  readonly authority: Authority;
+  readonly clock: Clock;
+  readonly namespace: string;
+  /** The host names that clients connect to. */
+  readonly names: () => readonly string[];
+  /** The chain as it is stored now. */
+  readonly stored: () => string | undefined;
+  readonly write: (
+    content: { readonly chain: string; readonly key: Secret; readonly ca: string },
+    signal: AbortSignal,
+  ) => Promise<void>;
+  readonly onError: (error: unknown) => void;
+}
+
+const LOOK_AGAIN = milliseconds(15_000);
+const RETRY = milliseconds(1000);
+
+/** Until `signal` aborts. Never rejects. */
+export async function keepServerTls(options: ServerTlsOptions, signal: AbortSignal): Promise<void> {
+  const { authority, clock, write, onError, namespace } = options;
+  while (!signal.aborted) {
+    let pause = LOOK_AGAIN;
+    try {
+      if (isDue(options)) {
+        const issued: ServerCredentials = await issueServerCredentials(authority, options.names(), namespace);
+        const ca = authority.view().caPem;
+        await write({ chain: issued.chain, key: issued.key, ca }, signal);
+      }
+    } catch (error) {
+      if (!isOperatorError(error, "ABORTED")) onError(error);
+      pause = RETRY;
+    }
+    await clock.sleep(pause, signal);
+  }
+}
+
+/** Missing, unreadable, half-way through its life, for other names, or of an issuer that is no more. */
+function isDue({ authority, clock, names, stored }: ServerTlsOptions): boolean {
+  const chain = stored();
+  if (chain === undefined) return true;
+  try {
+    const [der] = splitPem(chain);
+    if (der === undefined) return true;
+    const leaf = parseCertificate(der);
+    const issuers = authority
+      .view()
+      .slots.filter((slot) => slot.kind === "Issuing" && slot.state !== "Retired");
+    const isCurrent = issuers.some(({ keyID }) => keyID === leaf.authorityKeyID);
+    const isNamed = [...names()].sort().join() === [...leaf.dnsNames].sort().join();
+    return !isCurrent || !isNamed || clock.now() >= halfLife(leaf.notBefore, leaf.notAfter);
+  } catch {
+    return true;
+  }
+}
+
+function halfLife(notBefore: Seconds, notAfter: Seconds): Seconds {
+  return seconds(Math.floor((notBefore + notAfter) / 2));
+}
