@@ -63,6 +63,7 @@ function describeFailure(error: unknown, command: string, wantsStack: boolean): 
 }
 
 function exitCodeOf(error: unknown): number {
+  if (isOperatorError(error, "CLUSTER_UNREACHABLE")) return EXIT.unreachable;
   return isFailedCheck(error) ? EXIT.checkFailed : EXIT.usage;
 }
 

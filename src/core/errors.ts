@@ -30,6 +30,8 @@ export type ErrorCode =
   | "CLOCK_SKEW"
   /** A file or remote store could not be read or written. */
   | "STORAGE_FAILED"
+  /** A command got no answer from the cluster that it asks. */
+  | "CLUSTER_UNREACHABLE"
   | "ABORTED";
 
 export interface OperatorErrorOptions {

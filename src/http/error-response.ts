@@ -48,6 +48,7 @@ const OPERATOR_ERRORS: Readonly<Record<ErrorCode, { readonly status: number; rea
   STATE_LOCKED: { status: 503 },
   CLOCK_SKEW: { status: 503 },
   STORAGE_FAILED: { status: 503 },
+  CLUSTER_UNREACHABLE: { status: 503 },
   WRITE_REFUSED: { status: 500 },
   ABORTED: { status: 503 },
 };

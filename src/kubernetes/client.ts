@@ -30,6 +30,8 @@ export interface KubeRequest {
 export interface KubeResponse<T> {
   readonly status: number;
   readonly body: T;
+  /** The server's clock (the `Date` header), where it said it. */
+  readonly date?: string;
 }
 
 export interface WatchEvent {

@@ -133,7 +133,9 @@ export class Transport implements KubeClient {
       code = String(response.statusCode ?? 0);
       const text = await readBody(response);
       if ((response.statusCode ?? 0) >= 400) throw apiError(response, text, request);
-      return { status: response.statusCode ?? 0, body: parse(text, request) as T };
+      const { date } = response.headers;
+      const body = parse(text, request) as T;
+      return { status: response.statusCode ?? 0, body, ...(date === undefined ? {} : { date }) };
     } catch (error) {
       if (error instanceof OperatorError) throw error;
       throwIfAborted(signal);

@@ -1,0 +1,34 @@
+/**
+ * Composition of a command that asks a cluster: the one place of the CLI that knows the transport's class.
+ */
+
+import type { KubeClient } from "../kubernetes/client.ts";
+import { connect } from "../kubernetes/connection.ts";
+import { Transport } from "../kubernetes/transport.ts";
+import { readVersion } from "./commands/version.ts";
+import type { Io } from "./io.ts";
+
+export interface ClusterAccess {
+  readonly client: KubeClient;
+  /** `https://10.0.0.1:6443/` */
+  readonly server: string;
+  /** Of the kubeconfig's context, or the pod's own. */
+  readonly namespace: string | undefined;
+  close(): void;
+}
+
+/** Nothing is asked of the API server yet. @throws INVALID_CONFIGURATION saying what was looked for. */
+export async function composeClient(
+  at: { readonly kubeconfig: string | undefined; readonly context: string | undefined },
+  { env, clock, random }: Pick<Io, "env" | "clock" | "random">,
+): Promise<ClusterAccess> {
+  const connection = await connect({ ...at, env, monotonic: () => clock.monotonic() });
+  const userAgent = `meshid/${await readVersion()} (cli)`;
+  const client = new Transport({ connection, clock, random, userAgent });
+  return {
+    client,
+    server: connection.server.href,
+    namespace: connection.namespace,
+    close: () => client.close(),
+  };
+}
