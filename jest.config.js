@@ -9,6 +9,8 @@ export const common = {
 
 /** `npm test`. Suites that need more than Node and a control plane live under test/e2e: jest.e2e.config.js. */
 export default {
+  // Jest takes no limit from a project.
+  testTimeout: common.testTimeout,
   projects: [
     {
       ...common,

@@ -3,6 +3,7 @@
  */
 
 import { describe, expect, it } from "@jest/globals";
+import { COMMANDS } from "../src/app/command-table.ts";
 import { AUTHORITY_KINDS } from "../src/authority/slot.ts";
 import { DISCOVERY_PATHS } from "../src/http/discovery-routes.ts";
 import { PROBE_PATHS } from "../src/http/probe-routes.ts";
@@ -69,6 +70,7 @@ describe("the public surface", () => {
       "AuthorityNotReady",
       "SigningFailed",
       "SecretRewritten",
+      "WriteRefused",
     ];
     expect(REASONS).toEqual({
       Ready: ["Issued", "Pending", "Degraded", "NotServed"],
@@ -80,6 +82,8 @@ describe("the public surface", () => {
         "IstioNotInstalled",
         "PeerAuthenticationConflict",
         "ShadowedByOlderPolicy",
+        "PermissiveFirst",
+        "WriteRefused",
       ],
       AuthorityReady: [
         "Active",
@@ -122,5 +126,9 @@ describe("the public surface", () => {
     expect([...JWT_ALGORITHMS].sort()).toEqual(["ES256", "ES384", "PS256", "RS256"]);
   });
 
-  it.todo("has these commands: local, inspect, verify, renew, rotate, status, version");
+  it("has these commands of local mode", () => {
+    const commands = COMMANDS.map(({ name }) => name);
+    for (const name of ["local", "inspect", "verify", "renew", "rotate", "status", "version", "completion"])
+      expect(commands).toContain(name);
+  });
 });

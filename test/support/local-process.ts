@@ -73,7 +73,7 @@ export function finished(child: ChildProcess): Promise<Finished> {
 }
 
 /** Looks again and again until `look` gives something; what it throws last is the reason when it never does. */
-export async function until<T>(what: string, look: () => Promise<T | undefined>, limit = 20_000): Promise<T> {
+export async function until<T>(what: string, look: () => Promise<T | undefined>, limit = 60_000): Promise<T> {
   const end = Date.now() + limit;
   let last: unknown;
   for (;;) {
