@@ -3,6 +3,7 @@
  */
 
 import type { CommandSpec } from "./command.ts";
+import { CONTROLLER_OPTIONS } from "./controller-options.ts";
 import { LOCAL_OPTIONS } from "./local-options.ts";
 import { type OptionSpec, OUTPUT_OPTION } from "./options.ts";
 
@@ -67,6 +68,23 @@ const WIDE_OUTPUT: OptionSpec = {
 };
 
 export const COMMANDS: readonly CommandSpec[] = [
+  {
+    name: "controller",
+    summary: "Serve the ServiceIdentities of a cluster",
+    description:
+      "Watches ServiceIdentities, issues and renews their credentials, publishes bundles, and serves JWKS and discovery.\n" +
+      "What the Helm chart runs. Of several replicas one leads; every one serves HTTP.",
+    positionals: [],
+    options: CONTROLLER_OPTIONS,
+    checksChoices: true,
+    examples: [
+      ["meshid controller", "in a pod, with its ServiceAccount"],
+      [
+        "meshid controller --kubeconfig ~/.kube/config --namespace meshid-system --listen 127.0.0.1:8443",
+        "from a machine outside, to try something out",
+      ],
+    ],
+  },
   {
     name: "local",
     summary: "Issue and renew the identities of a directory",

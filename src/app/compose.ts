@@ -15,6 +15,7 @@ import { parseTrustDomain } from "../spiffe/trust-domain.ts";
 import { type Events, makeEvents } from "../telemetry/events.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import { makeQueueObserver } from "../telemetry/queue-metrics.ts";
 import type { LocalConfig } from "./config.ts";
 import { Engine } from "./engine.ts";
 import { identityGauges } from "./gauges.ts";
@@ -128,6 +129,7 @@ export async function composeLocal(config: LocalConfig, deps: LocalDeps): Promis
     clock,
     random,
     policy,
+    specProblem: () => policies.problem,
     meshRootNamespace: MESH_ROOT_NAMESPACE,
     workers: config.workers,
     onIdentityChanged: (identity) => onRenew?.changed(identity),
@@ -139,8 +141,10 @@ export async function composeLocal(config: LocalConfig, deps: LocalDeps): Promis
     onError: (error) =>
       logger.error({ component: "authority", err: error }, "a rotation step failed and will be tried again"),
     report: (report) => events.reconciled(report),
+    queueObserver: (name) =>
+      config.probes === undefined ? undefined : makeQueueObserver({ metrics, name, clock }),
   });
-  identityGauges({ metrics, events, directory, authority });
+  identityGauges({ metrics, events, identities: () => directory.identities(), authority: () => authority });
   return { directory, authority, engine, events, onRenew, policy };
 }
 

@@ -23,7 +23,7 @@ import type {
 import { priorityOf } from "../controller/priority.ts";
 import { RewriteGuard } from "../controller/rewrite-guard.ts";
 import { ServiceIdentityReconciler } from "../controller/service-identity-reconciler.ts";
-import { WorkQueue } from "../controller/work-queue.ts";
+import { type QueueObserver, WorkQueue } from "../controller/work-queue.ts";
 import { milliseconds, seconds } from "../core/brand.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
@@ -47,6 +47,7 @@ export interface EngineOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly policy: () => TrustDomainPolicy;
+  readonly specProblem: AuthorityReconcilerDeps["specProblem"];
   readonly meshRootNamespace: string;
   readonly workers: number;
   readonly onIdentityChanged: (identity: ServiceIdentity) => void;
@@ -54,6 +55,8 @@ export interface EngineOptions {
   readonly onStep: AuthorityReconcilerDeps["onStep"];
   readonly onError: (error: unknown) => void;
   readonly report: (report: ControllerReport) => void;
+  /** By the name of the queue. */
+  readonly queueObserver: (name: "serviceidentity" | "bundle") => QueueObserver | undefined;
 }
 
 const BACKOFF = { base: milliseconds(1000), cap: milliseconds(300_000) } as const;
@@ -77,11 +80,13 @@ export class Engine implements Changes {
     const queue = { clock, random, backoff: BACKOFF };
     this.identityQueue = new WorkQueue({
       ...queue,
+      observer: options.queueObserver("serviceidentity"),
       maxInFlightPerNamespace: Math.max(1, Math.ceil(options.workers / 2)),
       priorityOf: (key) => priorityOf(desired.identity(key), clock.now()),
     });
     this.bundleQueue = new WorkQueue({
       ...queue,
+      observer: options.queueObserver("bundle"),
       maxInFlightPerNamespace: 1,
       priorityOf: () => ({ urgency: "Routine", deadline: seconds(0) }),
     });
@@ -111,16 +116,16 @@ export class Engine implements Changes {
     this.#enqueueAll();
   }
 
-  /** Runs every loop until `signal` aborts; what is in work then is finished. */
-  async run(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#authority.run(signal), this.#runQueues(signal)]);
+  /** Runs every loop until `signal` aborts; what is in work then is finished, as long as `working` lets it. */
+  async run(signal: AbortSignal, working: AbortSignal = signal): Promise<void> {
+    await Promise.all([this.#authority.run(signal, working), this.#runQueues(signal, working)]);
   }
 
   /** Does what is due and ends: until nothing is ready any more. */
   async runOnce(signal: AbortSignal): Promise<void> {
     await this.#authority.reconcile(signal);
     const stop = new AbortController();
-    const running = this.#runQueues(AbortSignal.any([signal, stop.signal]));
+    const running = this.#runQueues(AbortSignal.any([signal, stop.signal]), signal);
     await this.#whenIdle(signal);
     // Namespaces that got their bundle are counted, and a key that all carry by now goes on.
     await this.#authority.reconcile(signal);
@@ -159,22 +164,25 @@ export class Engine implements Changes {
   }
 
   namespacesChanged(): void {
+    const before = this.#namespaces;
     const current = new Set(this.#options.desired.bundleNamespaces());
-    // One that is left has its bundle removed.
-    for (const namespace of new Set([...this.#namespaces, ...current])) this.bundleQueue.add(namespace);
     this.#namespaces = current;
+    // One that is left has its bundle removed.
+    for (const namespace of before) if (!current.has(namespace)) this.bundleQueue.add(namespace);
+    for (const namespace of current) if (!before.has(namespace)) this.bundleQueue.add(namespace);
   }
 
   #enqueueAll(): void {
     this.namespacesChanged();
+    for (const namespace of this.#namespaces) this.bundleQueue.add(namespace);
     for (const { metadata } of this.#options.desired.identities()) {
       this.identityQueue.add(`${metadata.namespace}/${metadata.name}`);
     }
   }
 
-  async #runQueues(signal: AbortSignal): Promise<void> {
+  async #runQueues(signal: AbortSignal, working: AbortSignal): Promise<void> {
     const { clock, report, workers } = this.#options;
-    const common = { clock, report };
+    const common = { clock, report, working };
     await Promise.all([
       runController(
         {

@@ -11,15 +11,16 @@ import type { Metrics } from "../telemetry/metrics.ts";
 export interface GaugeSources {
   readonly metrics: Metrics;
   readonly events: Events;
-  readonly directory: Pick<DesiredState, "identities">;
-  readonly authority: Authority;
+  readonly identities: DesiredState["identities"];
+  /** Undefined: this process is not the one that signs. */
+  readonly authority: () => Authority | undefined;
 }
 
-export function identityGauges({ metrics, events, directory, authority }: GaugeSources): void {
+export function identityGauges({ metrics, events, identities, authority }: GaugeSources): void {
   metrics.onScrape(() => {
     const count = { ready: 0, notReady: 0 };
     const ends = { x509: Number.POSITIVE_INFINITY, jwt: Number.POSITIVE_INFINITY };
-    for (const { status } of directory.identities()) {
+    for (const { status } of identities()) {
       const isReady =
         status?.conditions?.some((one) => one.type === "Ready" && one.status === "True") === true;
       count[isReady ? "ready" : "notReady"] += 1;
@@ -39,8 +40,9 @@ export function identityGauges({ metrics, events, directory, authority }: GaugeS
           : undefined,
       );
     }
-    if (!authority.isReady()) return;
-    const view = authority.view();
+    const current = authority();
+    if (current?.isReady() !== true) return;
+    const view = current.view();
     events.authoritiesObserved(view.slots);
     metrics.set("meshid_bundle_sequence", {}, view.sequence);
   });

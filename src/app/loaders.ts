@@ -6,6 +6,7 @@ import type { RunCommand } from "./command.ts";
 
 /** By the name of the command. */
 export const LOADERS: Readonly<Record<string, () => Promise<RunCommand>>> = {
+  controller: async () => (await import("./commands/controller.ts")).runControllerCommand,
   local: async () => (await import("./commands/local.ts")).runLocal,
   status: async () => (await import("./commands/status.ts")).runStatus,
   inspect: async () => (await import("./commands/inspect.ts")).runInspect,

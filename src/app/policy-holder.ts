@@ -23,6 +23,7 @@ export interface PolicyHolderOptions {
 export class PolicyHolder {
   readonly #options: PolicyHolderOptions;
   #policy: TrustDomainPolicy | undefined;
+  #problem: string | undefined;
 
   constructor(options: PolicyHolderOptions) {
     this.#options = options;
@@ -32,6 +33,11 @@ export class PolicyHolder {
   current(): TrustDomainPolicy {
     this.#policy ??= this.#read();
     return this.#policy;
+  }
+
+  /** Why the TrustDomain as it is now is not in force; undefined where it is. */
+  get problem(): string | undefined {
+    return this.#problem;
   }
 
   /** Takes up a changed TrustDomain, unless it cannot be served. */
@@ -44,8 +50,10 @@ export class PolicyHolder {
       if (next.jwt.issuer !== before.jwt.issuer)
         throw immutable("spec.jwt.issuer", before.jwt.issuer, next.jwt.issuer);
       this.#policy = next;
+      this.#problem = undefined;
     } catch (error) {
       if (!isOperatorError(error)) throw error;
+      this.#problem = error.message;
       this.#options.onProblem(error.message);
     }
   }

@@ -23,8 +23,8 @@ export interface ServerTls {
 }
 
 export interface PublicationOptions {
-  /** The server's certificate was made or renewed. */
-  readonly onTls: (tls: ServerTls) => void;
+  /** Documents or the server's certificate are there for the first time, or changed. */
+  readonly onChanged: () => void;
   /** Something of ours cannot be read: what was read before goes on being served. */
   readonly onError: (message: string) => void;
 }
@@ -86,11 +86,12 @@ export class Publication {
       jwks: publishedDocument(documents.jwksJson),
       bundle: publishedDocument(documents.bundleJson),
     };
+    this.#options.onChanged();
   }
 
   #reload(content: Readonly<Record<string, Uint8Array>>): void {
     const text = (key: string): string => Buffer.from(content[key] ?? "").toString("utf8");
     this.#tls = { chain: text("tls.crt"), key: new Secret(text("tls.key")) };
-    this.#options.onTls(this.#tls);
+    this.#options.onChanged();
   }
 }

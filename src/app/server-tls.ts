@@ -60,7 +60,7 @@ function isDue({ authority, clock, names, stored }: ServerTlsOptions): boolean {
       .view()
       .slots.filter((slot) => slot.kind === "Issuing" && slot.state !== "Retired");
     const isCurrent = issuers.some(({ keyID }) => keyID === leaf.authorityKeyID);
-    const isNamed = [...names()].sort().join() === [...leaf.dnsNames].sort().join();
+    const isNamed = [...names()].sort().join() === [...leaf.dnsNames, ...leaf.ipAddresses].sort().join();
     return !isCurrent || !isNamed || clock.now() >= halfLife(leaf.notBefore, leaf.notAfter);
   } catch {
     return true;

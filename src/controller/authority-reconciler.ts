@@ -8,7 +8,7 @@ import type { Observation } from "../authority/rotation-plan.ts";
 import type { JournalStep } from "../authority/rotation-step.ts";
 import { milliseconds, type Seconds, seconds } from "../core/brand.ts";
 import type { Clock } from "../core/clock.ts";
-import { isOrdinary } from "../registration/conditions.ts";
+import { type Condition, isOrdinary } from "../registration/conditions.ts";
 import type { TrustDomainPolicy } from "../registration/trust-domain-policy.ts";
 import type { BundleReconciler } from "./bundle-reconciler.ts";
 import type {
@@ -19,7 +19,7 @@ import type {
   RotationRequests,
   StatusWriter,
 } from "./ports.ts";
-import { trustDomainStatus, trustDomainStatusChanges } from "./trust-domain-status.ts";
+import { faultyStatus, trustDomainStatus, trustDomainStatusChanges } from "./trust-domain-status.ts";
 
 export interface AuthorityReconcilerDeps {
   readonly authority: Authority;
@@ -32,6 +32,8 @@ export interface AuthorityReconcilerDeps {
   readonly events: EventRecorder;
   readonly clock: Clock;
   readonly policy: () => TrustDomainPolicy;
+  /** Why the TrustDomain as it is now is not in force; undefined where it is. */
+  readonly specProblem: () => string | undefined;
   /** Called when the published documents changed: every consumer has to be brought up to date. */
   readonly onPublished: () => void;
   readonly onStep: (taken: { readonly step: JournalStep; readonly keyID: string | undefined }) => void;
@@ -59,10 +61,11 @@ export class AuthorityReconciler {
     this.#wake?.();
   }
 
-  async run(signal: AbortSignal): Promise<void> {
+  /** Until `signal` aborts; a round that is under way then is finished, as long as `working` lets it. */
+  async run(signal: AbortSignal, working: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       this.#isWoken = false;
-      const wakeAt = await this.#tick(signal);
+      const wakeAt = await this.#tick(working);
       await this.#sleepUntil(wakeAt, signal);
     }
   }
@@ -81,6 +84,7 @@ export class AuthorityReconciler {
   /** @throws as `Authority.step`, and what the status writer throws. */
   async reconcile(signal: AbortSignal): Promise<Seconds> {
     const { authority, clock, policy } = this.#deps;
+    if (!authority.isReady()) await this.#open(signal);
     await authority.rebundle(policy().bundle.additionalRoots.join(""));
     let outcome = await this.#step(undefined);
     if (outcome.observe.length > 0) outcome = await this.#step(await this.#look(outcome));
@@ -89,6 +93,28 @@ export class AuthorityReconciler {
     const isWaiting = outcome.waiting.some((one) => one.for === "consumers");
     const lookAt = seconds(clock.now() + clamp(Math.floor(policy().rotation.propagation / 10), LOOK_AGAIN));
     return isWaiting ? seconds(Math.min(outcome.wakeAt, lookAt)) : outcome.wakeAt;
+  }
+
+  /** Takes the journal over; what stands in the way is for a person to read in the TrustDomain. */
+  async #open(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#deps.authority.open();
+    } catch (error) {
+      await this.#reportFault(error, signal);
+      throw error;
+    }
+    this.#publishedSequence = -1;
+  }
+
+  async #reportFault(error: unknown, signal: AbortSignal): Promise<void> {
+    const { desired, clock, status } = this.#deps;
+    const domain = desired.trustDomain();
+    const next = faultyStatus(domain, error, clock.now());
+    if (next === undefined) return;
+    const changes = trustDomainStatusChanges(domain.status, next);
+    if (!changes.isChanged) return;
+    await status.writeTrustDomainStatus(next, signal);
+    this.#recordChanges(domain.metadata.name, changes.conditions);
   }
 
   async #step(observation: Observation | undefined): Promise<RotationOutcome> {
@@ -118,7 +144,7 @@ export class AuthorityReconciler {
   }
 
   async #report(outcome: RotationOutcome, signal: AbortSignal): Promise<void> {
-    const { desired, bundles, authority, clock, status, events } = this.#deps;
+    const { desired, bundles, authority, clock, status } = this.#deps;
     const domain = desired.trustDomain();
     const namespaces = desired.bundleNamespaces();
     const next = trustDomainStatus({
@@ -131,14 +157,19 @@ export class AuthorityReconciler {
         current: namespaces.filter((namespace) => bundles.isCurrent(namespace)).length,
         blocked: bundles.blocked,
       },
+      specProblem: this.#deps.specProblem(),
       now: clock.now(),
     });
     const changes = trustDomainStatusChanges(domain.status, next);
     if (!changes.isChanged) return;
     await status.writeTrustDomainStatus(next, signal);
-    for (const condition of changes.conditions) {
-      events.record({
-        regarding: { kind: "TrustDomain", name: domain.metadata.name },
+    this.#recordChanges(domain.metadata.name, changes.conditions);
+  }
+
+  #recordChanges(name: string, changed: readonly Condition[]): void {
+    for (const condition of changed) {
+      this.#deps.events.record({
+        regarding: { kind: "TrustDomain", name },
         type: isOrdinary(condition) ? "Normal" : "Warning",
         reason: condition.reason,
         message: condition.message,

@@ -32,9 +32,11 @@ export interface ControllerOptions {
   readonly workers: number;
   readonly clock: Clock;
   readonly report: (report: ControllerReport) => void;
+  /** For what is in work: aborts later than the loop's own signal, so that it can be finished. */
+  readonly working: AbortSignal;
 }
 
-/** Runs until `signal` aborts; what is in work then is finished first. */
+/** Runs until `signal` aborts; what is in work then is finished first, as long as `working` lets it. */
 export async function runController(options: ControllerOptions, signal: AbortSignal): Promise<void> {
   const workers = Array.from({ length: options.workers }, () => work(options, signal));
   await Promise.all([options.queue.run(signal), ...workers]);
@@ -44,12 +46,12 @@ async function work(options: ControllerOptions, signal: AbortSignal): Promise<vo
   for (;;) {
     const key = await options.queue.take(signal);
     if (key === undefined) return;
-    await reconcileOnce(options, key, signal);
+    await reconcileOnce(options, key);
   }
 }
 
-async function reconcileOnce(options: ControllerOptions, key: string, signal: AbortSignal): Promise<void> {
-  const { queue, clock } = options;
+async function reconcileOnce(options: ControllerOptions, key: string): Promise<void> {
+  const { queue, clock, working } = options;
   const started = clock.monotonic();
   const report = (result: ControllerReport["result"], error?: unknown): void =>
     options.report({
@@ -60,7 +62,7 @@ async function reconcileOnce(options: ControllerOptions, key: string, signal: Ab
       ...(error === undefined ? {} : { error }),
     });
   try {
-    const result = await options.reconciler.reconcile(key, signal);
+    const result = await options.reconciler.reconcile(key, working);
     queue.forget(key);
     if (result.requeueAt !== undefined) queue.addAt(key, result.requeueAt);
     report(result.requeueAt === undefined ? "success" : "requeue_after");

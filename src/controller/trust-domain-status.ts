@@ -8,7 +8,14 @@ import type { Waiting } from "../authority/rotation-plan.ts";
 import type { AuthorityKind } from "../authority/slot.ts";
 import type { Seconds } from "../core/brand.ts";
 import { toRfc3339 } from "../core/clock.ts";
-import { type Condition, condition, mergeConditions, type NewCondition } from "../registration/conditions.ts";
+import { type ErrorCode, isOperatorError, messageOf } from "../core/errors.ts";
+import {
+  type Condition,
+  condition,
+  mergeConditions,
+  type NewCondition,
+  type Reason,
+} from "../registration/conditions.ts";
 import type {
   AuthorityStatus,
   TrustDomainObject,
@@ -25,9 +32,22 @@ export interface TrustDomainStatusInput {
     readonly current: number;
     readonly blocked: readonly string[];
   };
+  /** Why the spec as it is now is not in force; undefined where it is. */
+  readonly specProblem: string | undefined;
   readonly now: Seconds;
 }
 
+/** The errors that are for a person, as they are called in a condition. */
+const FAULT_REASONS: Readonly<Partial<Record<ErrorCode, Reason<"AuthorityReady">>>> = {
+  JOURNAL_MISSING: "JournalMissing",
+  JOURNAL_CORRUPT: "JournalCorrupt",
+  JOURNAL_VERSION_UNSUPPORTED: "JournalVersionUnsupported",
+  JOURNAL_FOREIGN: "JournalForeign",
+  AUTHORITY_NOT_READY: "SecretInvalid",
+  CLOCK_SKEW: "ClockSkew",
+  INVALID_INPUT: "InvalidSpec",
+  INVALID_CONFIGURATION: "InvalidSpec",
+};
 const HONOURED = { Root: "root", Issuing: "issuing", JWT: "jwt" } as const;
 const MAX_NAMED = 5;
 
@@ -64,6 +84,29 @@ export function trustDomainStatus(input: TrustDomainStatusInput): TrustDomainSta
   };
 }
 
+/**
+ * Where the authority cannot be opened: what was published before stays in the status, since it tells that there was something.
+ * Undefined for an error that passes by itself.
+ */
+export function faultyStatus(
+  domain: TrustDomainObject,
+  error: unknown,
+  now: Seconds,
+): TrustDomainStatus | undefined {
+  const reason = isOperatorError(error) ? FAULT_REASONS[error.code] : undefined;
+  if (reason === undefined) return undefined;
+  const { generation } = domain.metadata;
+  const message = messageOf(error);
+  const conditions = [
+    condition("Ready", "False", "Pending", message),
+    condition("AuthorityReady", "False", reason, message),
+  ];
+  const known = domain.status?.conditions;
+  const merged = mergeConditions(known, conditions, { now, generation });
+  const kept = known?.filter(({ type }) => !merged.some((one) => one.type === type)) ?? [];
+  return { ...domain.status, observedGeneration: generation, conditions: [...merged, ...kept] };
+}
+
 /** Whether a status differs, and which conditions came to another status or reason. */
 export function trustDomainStatusChanges(
   before: TrustDomainStatus | undefined,
@@ -88,11 +131,14 @@ function conditionsOf(input: TrustDomainStatusInput): readonly NewCondition[] {
         )
       : condition("AuthorityReady", "False", "ClockSkew", input.fault.message);
   const bundle = bundleCondition(input.bundles);
-  const ready =
-    authority.status === "True"
-      ? condition("Ready", "True", "Issued", "credentials are issued")
-      : condition("Ready", "False", "Pending", authority.message);
-  return [ready, authority, rotationCondition(input), bundle];
+  return [readyCondition(input, authority), authority, rotationCondition(input), bundle];
+}
+
+function readyCondition({ specProblem }: TrustDomainStatusInput, authority: NewCondition): NewCondition {
+  if (authority.status !== "True") return condition("Ready", "False", "Pending", authority.message);
+  if (specProblem === undefined) return condition("Ready", "True", "Issued", "credentials are issued");
+  const message = `the rules so far stay in force, since the spec as it is now cannot be served: ${specProblem}`;
+  return condition("Ready", "True", "Degraded", message);
 }
 
 function bundleCondition({ namespaces, current, blocked }: TrustDomainStatusInput["bundles"]): NewCondition {

@@ -18,6 +18,18 @@ export interface Priority {
   readonly deadline: Seconds;
 }
 
+/** What a queue tells as it works: its metrics. */
+export interface QueueObserver {
+  /** `key` became ready (again). */
+  added(key: string): void;
+  /** A worker took `key`. */
+  taken(key: string): void;
+  /** The worker gave `key` back. */
+  done(key: string): void;
+  /** `key` was put off because of a failure. */
+  retried(key: string): void;
+}
+
 export interface WorkQueueOptions {
   readonly clock: Clock;
   readonly random: Random;
@@ -26,6 +38,7 @@ export interface WorkQueueOptions {
   readonly backoff: BackoffPolicy;
   /** Asked when a key is taken up for waiting, so that it need not travel with the key. */
   readonly priorityOf: (key: string) => Priority;
+  readonly observer?: QueueObserver | undefined;
 }
 
 interface Waiting extends Priority {
@@ -118,6 +131,7 @@ export class WorkQueue {
     if (known !== undefined && !precedes(item, known)) return;
     this.#waiting.set(key, item);
     this.#lanes[item.urgency].push(item);
+    this.#options.observer?.added(key);
     this.#wake();
   }
 
@@ -135,6 +149,7 @@ export class WorkQueue {
   addRateLimited(key: string): void {
     const failures = (this.#failures.get(key) ?? 0) + 1;
     this.#failures.set(key, failures);
+    this.#options.observer?.retried(key);
     const delay = backoff(failures, this.#options.backoff, this.#options.random);
     this.addAt(key, (this.#options.clock.now() + Math.max(1, Math.ceil(delay / 1000))) as Seconds);
   }
@@ -154,6 +169,7 @@ export class WorkQueue {
       const item = this.#pop();
       if (item !== undefined) {
         this.#begin(item.key);
+        this.#options.observer?.taken(item.key);
         return item.key;
       }
       await this.#woken(signal);
@@ -163,6 +179,7 @@ export class WorkQueue {
 
   done(key: string): void {
     this.#inFlight.delete(key);
+    this.#options.observer?.done(key);
     const namespace = namespaceOf(key);
     const left = (this.#inFlightByNamespace.get(namespace) ?? 1) - 1;
     if (left > 0) this.#inFlightByNamespace.set(namespace, left);

@@ -3,7 +3,7 @@
  * what to look at again.
  */
 
-import type { Changes, DesiredState, RotationRequests } from "../controller/ports.ts";
+import type { Changes, DesiredState, EventRecorder, RotationRequests } from "../controller/ports.ts";
 import type { Clock } from "../core/clock.ts";
 import { OperatorError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
@@ -143,6 +143,11 @@ export class Cluster implements DesiredState, RotationRequests {
     return this.#trustDomains.get(this.#options.trustDomain) !== undefined;
   }
 
+  /** Whether the status of the served TrustDomain tells of a bundle. */
+  get hasPublishedBundle(): boolean {
+    return this.#trustDomains.get(this.#options.trustDomain)?.object.status?.bundle !== undefined;
+  }
+
   /** @throws NOT_FOUND before there is one. */
   trustDomain(): TrustDomainObject {
     const found = this.#trustDomains.get(this.#options.trustDomain);
@@ -154,6 +159,13 @@ export class Cluster implements DesiredState, RotationRequests {
   /** Everything known of TrustDomain objects, those that are not served included. */
   *trustDomains(): Iterable<Accepted<TrustDomainObject>> {
     yield* this.#trustDomains.values();
+  }
+
+  /** Of an object that is there; undefined otherwise. */
+  uidOf({ kind, namespace, name }: Parameters<EventRecorder["record"]>[0]["regarding"]): string | undefined {
+    const found =
+      kind === "TrustDomain" ? this.#trustDomains.get(name) : this.#identities.get(`${namespace}/${name}`);
+    return found?.object.metadata.uid;
   }
 
   serviceAccountExists(namespace: string, name: string): boolean {

@@ -50,6 +50,7 @@ export const REASONS = {
     "JournalForeign",
     "SecretInvalid",
     "ClockSkew",
+    "InvalidSpec",
   ],
   RotationInProgress: [
     "Idle",

@@ -2,20 +2,14 @@
  * The `workqueue_*` metrics of one queue, in client-go's meaning.
  */
 
+import type { QueueObserver } from "../controller/work-queue.ts";
 import type { Milliseconds } from "../core/brand.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Metrics } from "./metrics.ts";
 
-/** What a queue tells as it works. */
-export interface QueueObserver {
-  /** `key` became ready (again). */
-  added(key: string): void;
-  /** A worker took `key`. */
-  taken(key: string): void;
-  /** The worker gave `key` back. */
-  done(key: string): void;
-  /** `key` was put off because of a failure. */
-  retried(key: string): void;
+export interface ClearableObserver extends QueueObserver {
+  /** The queue is gone, with every key in it. */
+  clear(): void;
 }
 
 export interface QueueMetricsOptions {
@@ -26,7 +20,7 @@ export interface QueueMetricsOptions {
 }
 
 /** Remembers when each key became ready or was taken: as many entries as the queue has keys. */
-export function makeQueueObserver({ metrics, name, clock }: QueueMetricsOptions): QueueObserver {
+export function makeQueueObserver({ metrics, name, clock }: QueueMetricsOptions): ClearableObserver {
   const labels = { name, controller: name };
   const readySince = new Map<string, Milliseconds>();
   const takenSince = new Map<string, Milliseconds>();
@@ -57,6 +51,10 @@ export function makeQueueObserver({ metrics, name, clock }: QueueMetricsOptions)
       const since = takenSince.get(key);
       takenSince.delete(key);
       if (since !== undefined) metrics.observe("workqueue_work_duration_seconds", labels, elapsed(since));
+    },
+    clear: () => {
+      readySince.clear();
+      takenSince.clear();
     },
     retried: () => metrics.increment("workqueue_retries_total", labels),
   };

@@ -6,7 +6,7 @@ import { isOperatorError, OperatorError } from "../../core/errors.ts";
 import { prepareDirectories } from "../../directory/directory.ts";
 import { lockState, type StateLock } from "../../directory/lock.ts";
 import { parseField } from "../../registration/field-path.ts";
-import { createLogger, type Logger } from "../../telemetry/logger.ts";
+import { createLogger } from "../../telemetry/logger.ts";
 import { type Metrics, NO_METRICS } from "../../telemetry/metrics.ts";
 import { usesColour } from "../../telemetry/pretty.ts";
 import { composeLocal, type Local } from "../compose.ts";
@@ -16,6 +16,7 @@ import { EXIT, type Io } from "../io.ts";
 import { describeOnce, isAllReady } from "../once-report.ts";
 import type { GivenOptions } from "../options.ts";
 import { rememberOut } from "../state-info.ts";
+import { stopSignal } from "../stop-signal.ts";
 
 export async function runLocal(options: GivenOptions, io: Io): Promise<number> {
   const config = parseLocalConfig(options, io);
@@ -78,19 +79,6 @@ async function runOnce(local: Local, io: Io, signal: AbortSignal): Promise<numbe
   await onRenew?.idle();
   io.stdout.write(describeOnce(directory));
   return isAllReady(directory) ? EXIT.ok : EXIT.checkFailed;
-}
-
-/** Aborts on SIGTERM or SIGINT; a second one ends the process at once. */
-function stopSignal(logger: Logger): AbortSignal {
-  const stop = new AbortController();
-  const onSignal = (signal: NodeJS.Signals): void => {
-    if (stop.signal.aborted) process.exit(EXIT.checkFailed);
-    logger.info({ component: "main", signal }, "stopping");
-    stop.abort();
-  };
-  process.on("SIGTERM", onSignal);
-  process.on("SIGINT", onSignal);
-  return stop.signal;
 }
 
 async function loadPrometheus(): Promise<

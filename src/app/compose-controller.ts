@@ -1,0 +1,170 @@
+/**
+ * Composition of cluster mode: what every replica has, leader or not. `compose-leader.ts` adds what only the leader does.
+ */
+
+import type { Authority } from "../authority/authority.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Random } from "../core/random.ts";
+import { HttpServer } from "../http/server.ts";
+import type { KubeClient } from "../kubernetes/client.ts";
+import { Cluster } from "../kubernetes/cluster.ts";
+import { type Connection, connect } from "../kubernetes/connection.ts";
+import { LeaderElection } from "../kubernetes/lease.ts";
+import { Transport } from "../kubernetes/transport.ts";
+import { type Events, makeEvents } from "../telemetry/events.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import { makeQueueObserver } from "../telemetry/queue-metrics.ts";
+import { makeLead } from "./compose-leader.ts";
+import { type ControllerConfig, operatorNamespace } from "./controller-config.ts";
+import { DiscoveryServer } from "./discovery-server.ts";
+import { identityGauges } from "./gauges.ts";
+import { replicaProbes } from "./probes.ts";
+import { Publication } from "./publication.ts";
+
+export interface ControllerDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: Metrics & { readonly contentType: string; text(): Promise<string> };
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly version: string;
+}
+
+export interface Controller {
+  readonly cluster: Cluster;
+  readonly publication: Publication;
+  readonly discovery: DiscoveryServer | undefined;
+  readonly probes: HttpServer | undefined;
+  /** Competes for the Lease, and does the leader's work while it is held, until `signal` aborts. Never rejects. */
+  readonly lead: (signal: AbortSignal) => Promise<void>;
+  readonly close: () => void;
+}
+
+/** Nothing is asked of the API server yet. @throws INVALID_CONFIGURATION. */
+export async function composeController(config: ControllerConfig, deps: ControllerDeps): Promise<Controller> {
+  const { clock, random, logger, metrics, env } = deps;
+  const events = makeEvents({ logger, metrics });
+  const connection = await connect({
+    env,
+    kubeconfig: config.kubeconfig,
+    context: config.context,
+    monotonic: () => clock.monotonic(),
+  });
+  const namespace = operatorNamespace(config, connection.namespace);
+  const client = makeClient(connection, deps);
+  const discovery = makeDiscovery(config, { clock, events, logger });
+  const publication = new Publication({
+    onChanged: () => discovery?.publish(publication),
+    onError: (explanation) =>
+      logger.error(
+        { component: "http", explanation },
+        "a Secret of meshid's own cannot be read; what was read before is served",
+      ),
+  });
+  const cluster = makeCluster(config, { ...deps, client, namespace, publication });
+  const probes =
+    config.probes === undefined
+      ? undefined
+      : new HttpServer({
+          ...config.probes,
+          routes: replicaProbes({ cluster, publication, discovery, metrics }),
+          clock,
+          observer: events,
+        });
+  const leading: { authority?: Authority | undefined } = {};
+  const queues = {
+    serviceidentity: makeQueueObserver({ metrics, name: "serviceidentity", clock }),
+    bundle: makeQueueObserver({ metrics, name: "bundle", clock }),
+  };
+  identityGauges({
+    metrics,
+    events,
+    // Only one replica counts them, so that a sum over all is right.
+    identities: () => (leading.authority === undefined ? [] : cluster.identities()),
+    authority: () => leading.authority,
+  });
+  metrics.onScrape(() => {
+    for (const { resource, milliseconds } of cluster.silences)
+      metrics.set("meshid_reflector_last_event_age_seconds", { resource }, milliseconds / 1000);
+  });
+  const election = new LeaderElection({
+    client,
+    clock,
+    random,
+    namespace,
+    name: "meshid",
+    // Two processes of one pod, one after the other, are two.
+    identity: `${config.identity}_${random.uuid()}`,
+    onChange: ({ isLeader }) => events.leadershipChanged(isLeader),
+    onError: (error) => logger.warn({ component: "leader-election", err: error }, "the Lease"),
+  });
+  const lead = makeLead({ config, deps, client, cluster, publication, namespace, events, queues, leading });
+  return {
+    cluster,
+    publication,
+    discovery,
+    probes,
+    lead: (signal) => election.run(lead, signal),
+    close: () => client.close(),
+  };
+}
+
+function makeClient(connection: Connection, { clock, random, metrics, version }: ControllerDeps): Transport {
+  return new Transport({
+    connection,
+    clock,
+    random,
+    userAgent: `meshid/${version}`,
+    observe: ({ method, code, host, seconds }) => {
+      metrics.increment("rest_client_requests_total", { code, method, host });
+      metrics.observe("rest_client_request_duration_seconds", { verb: method, host }, seconds);
+    },
+  });
+}
+
+function makeDiscovery(
+  { listen }: ControllerConfig,
+  { clock, events, logger }: { readonly clock: Clock; readonly events: Events; readonly logger: Logger },
+): DiscoveryServer | undefined {
+  if (listen === undefined) return undefined;
+  return new DiscoveryServer({
+    address: listen,
+    make: (options) => new HttpServer({ ...options, clock, observer: events }),
+    logger,
+  });
+}
+
+function makeCluster(
+  config: ControllerConfig,
+  {
+    clock,
+    random,
+    logger,
+    metrics,
+    client,
+    namespace,
+    publication,
+  }: ControllerDeps & {
+    readonly client: KubeClient;
+    readonly namespace: string;
+    readonly publication: Publication;
+  },
+): Cluster {
+  return new Cluster({
+    client,
+    clock,
+    random,
+    trustDomain: config.trustDomain,
+    operatorNamespace: namespace,
+    watchNamespaces: config.watchNamespaces,
+    meshRootNamespace: config.meshRootNamespace,
+    onOperatorSecret: (name, content) => publication.take(name, content),
+    onRelist: (resource, reason) => metrics.increment("meshid_reflector_relists_total", { resource, reason }),
+    onError: (resource, error) =>
+      logger.warn(
+        { component: "reflector", explanation: resource, err: error },
+        "watching will be tried again",
+      ),
+  });
+}
