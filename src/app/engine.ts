@@ -118,6 +118,8 @@ export class Engine implements Changes {
 
   /** Runs every loop until `signal` aborts; what is in work then is finished, as long as `working` lets it. */
   async run(signal: AbortSignal, working: AbortSignal = signal): Promise<void> {
+    // Before it is known whether the authority can sign no identity is told that it cannot.
+    await this.#authority.open(signal, working);
     await Promise.all([this.#authority.run(signal, working), this.#runQueues(signal, working)]);
   }
 

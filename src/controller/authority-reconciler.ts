@@ -19,7 +19,12 @@ import type {
   RotationRequests,
   StatusWriter,
 } from "./ports.ts";
-import { faultyStatus, trustDomainStatus, trustDomainStatusChanges } from "./trust-domain-status.ts";
+import {
+  faultyStatus,
+  isForPerson,
+  trustDomainStatus,
+  trustDomainStatusChanges,
+} from "./trust-domain-status.ts";
 
 export interface AuthorityReconcilerDeps {
   readonly authority: Authority;
@@ -59,6 +64,21 @@ export class AuthorityReconciler {
   wake(): void {
     this.#isWoken = true;
     this.#wake?.();
+  }
+
+  /** Returns when the authority is open, or when what stands in the way is for a person to mend. */
+  async open(signal: AbortSignal, working: AbortSignal): Promise<void> {
+    const { authority, clock, onError } = this.#deps;
+    while (!signal.aborted && !authority.isReady()) {
+      try {
+        await this.#open(working);
+      } catch (error) {
+        if (signal.aborted) return;
+        onError(error);
+        if (isForPerson(error)) return;
+        await clock.sleep(milliseconds(RETRY * 1000), signal);
+      }
+    }
   }
 
   /** Until `signal` aborts; a round that is under way then is finished, as long as `working` lets it. */

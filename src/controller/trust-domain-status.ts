@@ -84,6 +84,11 @@ export function trustDomainStatus(input: TrustDomainStatusInput): TrustDomainSta
   };
 }
 
+/** Whether an error of the authority stays until somebody does something about it. */
+export function isForPerson(error: unknown): boolean {
+  return isOperatorError(error) && FAULT_REASONS[error.code] !== undefined;
+}
+
 /**
  * Where the authority cannot be opened: what was published before stays in the status, since it tells that there was something.
  * Undefined for an error that passes by itself.
