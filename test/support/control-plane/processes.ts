@@ -11,7 +11,13 @@ import { join } from "node:path";
 const LEASH = `
 cat >/dev/null
 [ -d "$1" ] || exit 0
-for file in "$1"/*.pid; do kill -9 "$(cat "$file")" 2>/dev/null; done
+for file in "$1"/*.pid; do
+  pid=$(cat "$file")
+  # Another process may have been given the number since.
+  case $(ps -ww -o args= -p "$pid" 2>/dev/null || tr '\\0' ' ' <"/proc/$pid/cmdline") in
+    *"$1"*) kill -9 "$pid" ;;
+  esac
+done 2>/dev/null
 sleep 1
 rm -rf "$1"
 `;

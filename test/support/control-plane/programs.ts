@@ -98,7 +98,11 @@ async function fetchPrograms({ version, cache, missing }: Wanted): Promise<void>
 }
 
 /** Nothing that was not checked gets its final name. */
-async function fetchInto(cache: string, download: Download, wanted: readonly ProgramName[]): Promise<void> {
+export async function fetchInto(
+  cache: string,
+  download: Download,
+  wanted: readonly ProgramName[],
+): Promise<void> {
   const bytes = await fetchBytes(download.url);
   const expected =
     download.checksum ??
