@@ -27,7 +27,14 @@ const EVERYTHING = {
   nodeSelector: { "kubernetes.io/os": "linux" },
   tolerations: [{ operator: "Exists" }],
   affinity: { nodeAffinity: {} },
-  topologySpreadConstraints: [{ maxSkew: 1, topologyKey: "zone", whenUnsatisfiable: "DoNotSchedule" }],
+  topologySpreadConstraints: [
+    {
+      maxSkew: 1,
+      topologyKey: "zone",
+      whenUnsatisfiable: "DoNotSchedule",
+      labelSelector: { matchLabels: { "app.kubernetes.io/name": "meshid" } },
+    },
+  ],
   podAnnotations: { "example.org/a": "b" },
   podLabels: { team: "platform" },
   serviceAnnotations: { "example.org/c": "d" },
