@@ -6,8 +6,9 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { KubeConfig } from "@kubernetes/client-node";
 import { digest } from "../core/digest.ts";
-import { OperatorError } from "../core/errors.ts";
+import { messageOf, OperatorError, quoted } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
 
 export interface Credentials {
@@ -17,6 +18,10 @@ export interface Credentials {
   readonly cert: string | undefined;
   readonly key: Secret | undefined;
   readonly isInsecure: boolean;
+  /** In place of the host, where a kubeconfig says so (`tls-server-name`). */
+  readonly servername?: string;
+  /** The user to be in place of one's own (`as`). */
+  readonly impersonate?: string;
   readonly bearer: Secret | undefined;
 }
 
@@ -28,8 +33,9 @@ export interface Connection {
   credentials(isRejected: boolean): Promise<Credentials>;
 }
 
+/** In every pod. */
 const POD_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount";
-/** Files are looked at again after this many requests' worth of time. */
+/** Files are looked at again after this long: the kubelet renews a token when a fifth of its life is left. */
 const REREAD_AFTER_MS = 30_000;
 
 export interface ConnectionOptions {
@@ -38,6 +44,8 @@ export interface ConnectionOptions {
   readonly context?: string | undefined;
   /** Milliseconds that never go back. */
   readonly monotonic: () => number;
+  /** Where a pod finds its ServiceAccount; elsewhere only in tests. */
+  readonly podDirectory?: string;
 }
 
 /** @throws INVALID_CONFIGURATION saying what was looked for. */
@@ -50,12 +58,11 @@ export async function connect(options: ConnectionOptions): Promise<Connection> {
   return kubeconfigConnection(options);
 }
 
-function podConnection(host: string, port: string, { monotonic }: ConnectionOptions): Connection {
-  const server = new URL(`https://${host.includes(":") ? `[${host}]` : host}:${port}`);
-  let known: { readonly at: number; readonly credentials: Credentials } | undefined;
+function podConnection(host: string, port: string, options: ConnectionOptions): Connection {
+  const { monotonic, podDirectory: directory = POD_DIRECTORY } = options;
   const read = (): Credentials => {
-    const ca = readPodFile("ca.crt");
-    const token = readPodFile("token").trim();
+    const ca = readPodFile(directory, "ca.crt");
+    const token = readPodFile(directory, "token").trim();
     return {
       id: digest(ca),
       ca,
@@ -66,18 +73,34 @@ function podConnection(host: string, port: string, { monotonic }: ConnectionOpti
     };
   };
   return {
-    server,
-    namespace: readPodFile("namespace").trim(),
-    credentials: async (isRejected) => {
-      if (known === undefined || isRejected || monotonic() - known.at > REREAD_AFTER_MS)
-        known = { at: monotonic(), credentials: read() };
-      return known.credentials;
-    },
+    server: new URL(`https://${host.includes(":") ? `[${host}]` : host}:${port}`),
+    namespace: readPodFile(directory, "namespace").trim(),
+    credentials: remembering(async () => read(), monotonic),
   };
 }
 
-function readPodFile(name: string): string {
-  const path = join(POD_DIRECTORY, name);
+/** What was read lately, or is read anew; what cannot be read any more stays as it was: the server decides on it. */
+function remembering(
+  read: (isRejected: boolean) => Promise<Credentials>,
+  monotonic: () => number,
+): Connection["credentials"] {
+  let known: { readonly at: number; readonly credentials: Credentials } | undefined;
+  return async (isRejected) => {
+    if (known !== undefined && !isRejected && monotonic() - known.at <= REREAD_AFTER_MS)
+      return known.credentials;
+    const at = monotonic();
+    try {
+      known = { at, credentials: await read(isRejected) };
+    } catch (error) {
+      if (known === undefined) throw error;
+      known = { ...known, at };
+    }
+    return known.credentials;
+  };
+}
+
+function readPodFile(directory: string, name: string): string {
+  const path = join(directory, name);
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {
@@ -91,14 +114,42 @@ function readPodFile(name: string): string {
 
 async function kubeconfigConnection(options: ConnectionOptions): Promise<Connection> {
   const { KubeConfig } = await import("@kubernetes/client-node");
-  const config = new KubeConfig();
   const files =
     options.kubeconfig ?? options.env["KUBECONFIG"] ?? join(options.env["HOME"] ?? "", ".kube", "config");
+  const load = (): KubeConfig => loadKubeconfig(() => new KubeConfig(), files, options.context);
+  let config = load();
+  const cluster = config.getCurrentCluster();
+  if (cluster === null)
+    throw new OperatorError(
+      "INVALID_CONFIGURATION",
+      `kubeconfig ${files} has no current context; expected one, or --context NAME`,
+    );
+  if (!cluster.server.startsWith("https://"))
+    throw new OperatorError("INVALID_CONFIGURATION", `the server of ${files} is not an https:// address`);
+  if (cluster.proxyUrl !== undefined)
+    throw new OperatorError(
+      "INVALID_CONFIGURATION",
+      `kubeconfig ${files} names a proxy (proxy-url), which meshid does not use; expected a server that is reached directly`,
+    );
+  return {
+    server: new URL(cluster.server),
+    namespace: config.getContextObject(config.getCurrentContext())?.namespace,
+    // An exec plugin is asked when its token has ended by its own account; one that is refused before that is asked for anew.
+    credentials: remembering(async (isRejected) => {
+      if (isRejected) config = load();
+      return credentialsIn(config);
+    }, options.monotonic),
+  };
+}
+
+/** @throws INVALID_CONFIGURATION. */
+function loadKubeconfig(make: () => KubeConfig, files: string, context: string | undefined): KubeConfig {
+  const config = make();
   try {
     for (const [index, file] of files.split(":").filter(Boolean).entries()) {
       if (index === 0) config.loadFromFile(file);
       else {
-        const more = new KubeConfig();
+        const more = make();
         more.loadFromFile(file);
         config.mergeConfig(more, true);
       }
@@ -110,30 +161,30 @@ async function kubeconfigConnection(options: ConnectionOptions): Promise<Connect
       { cause },
     );
   }
-  const { context } = options;
-  if (context !== undefined) {
-    if (config.getContextObject(context) === null)
-      throw new OperatorError("INVALID_CONFIGURATION", `--context: ${files} has no context ${context}`);
-    config.setCurrentContext(context);
-  }
-  const cluster = config.getCurrentCluster();
-  if (cluster === null)
+  if (context === undefined) return config;
+  if (config.getContextObject(context) === null)
+    throw new OperatorError("INVALID_CONFIGURATION", `--context: ${files} has no context ${context}`);
+  config.setCurrentContext(context);
+  return config;
+}
+
+/** @throws STORAGE_FAILED (retryable) where a plugin gives none, or a file is gone. */
+async function credentialsIn(config: KubeConfig): Promise<Credentials> {
+  const wanted: TlsOptions = {};
+  try {
+    await config.applyToHTTPSOptions(wanted);
+  } catch (cause) {
+    const user = config.getCurrentUser()?.name ?? "";
+    // What JSON.parse says shows what it was given, which may be a token.
+    const isUnreadable = cause instanceof SyntaxError;
+    const why = isUnreadable ? "its plugin printed no JSON" : messageOf(cause).slice(0, 500);
     throw new OperatorError(
-      "INVALID_CONFIGURATION",
-      `kubeconfig ${files} has no current context; expected one, or --context NAME`,
+      "STORAGE_FAILED",
+      `the kubeconfig gives no credentials for user ${quoted(user)}: ${why}`,
+      { retryable: true, ...(isUnreadable ? {} : { cause }) },
     );
-  if (!cluster.server.startsWith("https://"))
-    throw new OperatorError("INVALID_CONFIGURATION", `the server of ${files} is not an https:// address`);
-  return {
-    server: new URL(cluster.server),
-    namespace: config.getContextObject(config.getCurrentContext())?.namespace,
-    // Exec plugins keep their own cache and know when a token ends.
-    credentials: async () => {
-      const wanted: TlsOptions = {};
-      await config.applyToHTTPSOptions(wanted);
-      return credentialsOf(wanted);
-    },
-  };
+  }
+  return credentialsOf(wanted);
 }
 
 /** What client-node fills in, as far as it is of use here. */
@@ -142,17 +193,21 @@ interface TlsOptions {
   cert?: Buffer | string;
   key?: Buffer | string;
   rejectUnauthorized?: boolean;
+  servername?: string;
   headers?: Record<string, string>;
 }
 
-function credentialsOf({ ca, cert, key, rejectUnauthorized, headers }: TlsOptions): Credentials {
-  const bearer = /^Bearer (.+)$/.exec(headers?.["Authorization"] ?? "")?.[1];
+function credentialsOf({ ca, cert, key, rejectUnauthorized, servername, headers }: TlsOptions): Credentials {
+  const impersonate = headers?.["Impersonate-User"];
+  const bearer = /^Bearer (.+)$/.exec((headers?.["Authorization"] ?? "").trim())?.[1];
   return {
-    id: digest(ca ?? "", cert ?? "", key ?? "", String(rejectUnauthorized)),
+    id: digest(ca ?? "", cert ?? "", key ?? "", String(rejectUnauthorized), servername ?? ""),
     ca: ca?.toString(),
     cert: cert?.toString(),
     key: key === undefined ? undefined : new Secret(key.toString()),
     isInsecure: rejectUnauthorized === false,
+    ...(servername === undefined ? {} : { servername }),
+    ...(impersonate === undefined ? {} : { impersonate }),
     bearer: bearer === undefined ? undefined : new Secret(bearer),
   };
 }

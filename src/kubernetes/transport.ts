@@ -1,10 +1,11 @@
 /**
  * Requests to an API server over kept-alive connections (`node:https`): a pool for everything, a pool for the Lease, a
- * socket for each watch.
+ * socket for each watch. HTTP/1.1, so that `--goaway-chance` of the server, which is for HTTP/2, never touches them.
  */
 
-import type { IncomingMessage } from "node:http";
+import type { ClientRequest, IncomingMessage } from "node:http";
 import { Agent, type AgentOptions, request as httpsRequest, type RequestOptions } from "node:https";
+import type { Socket } from "node:net";
 import { type Milliseconds, milliseconds } from "../core/brand.ts";
 import type { Clock } from "../core/clock.ts";
 import { throwIfAborted } from "../core/clock.ts";
@@ -15,7 +16,9 @@ import type { Connection, Credentials } from "./connection.ts";
 import { KubeApiError } from "./errors.ts";
 import { readLines } from "./watch-lines.ts";
 
-/** Told of each attempt that was answered, or failed (`<error>`, as client-go calls it). */
+/**
+ * Told of each attempt that was answered, or failed (`<error>`, as client-go calls it). Of a watch, its opening is told.
+ */
 export type RequestObserver = (attempt: {
   readonly method: string;
   readonly code: string;
@@ -36,12 +39,15 @@ const DEADLINE: Milliseconds = milliseconds(30_000);
 /** The API server closes an idle connection after 90 s. */
 const IDLE = milliseconds(60_000);
 const SOCKETS = { default: 16, lease: 2 } as const;
+/** TCP keep-alive of watches: a peer that vanished is noticed within two minutes. */
+const PROBE = milliseconds(30_000);
 /** A watch without a word for longer than this, bookmarks included, is dead. */
 const WATCH_SILENCE = milliseconds(180_000);
 const DEFAULT_RETRY_AFTER = 1;
 const MAX_RETRY_AFTER = 30;
 const MAX_BODY = 64 * 1024 * 1024;
-const BROKEN = new Set(["ECONNRESET", "EPIPE", "ECONNREFUSED", "ETIMEDOUT", "EAI_AGAIN", "UND_ERR_SOCKET"]);
+/** The connection broke, or there was none. */
+const BROKEN = new Set(["ECONNRESET", "ECONNABORTED", "EPIPE", "ECONNREFUSED", "ETIMEDOUT", "EAI_AGAIN"]);
 
 interface Pools {
   readonly id: string;
@@ -49,8 +55,16 @@ interface Pools {
   readonly lease: Agent;
 }
 
+/** What ends a request from outside: the caller, or its deadline. */
+interface Until {
+  readonly signal: AbortSignal;
+  readonly limit: AbortSignal;
+}
+
 export class Transport implements KubeClient {
   readonly #options: TransportOptions;
+  /** Sockets whose handshake is done. */
+  readonly #connected = new WeakSet<Socket>();
   #pools: Pools | undefined;
 
   constructor(options: TransportOptions) {
@@ -59,15 +73,15 @@ export class Transport implements KubeClient {
 
   async request<T>(request: KubeRequest, signal: AbortSignal): Promise<KubeResponse<T>> {
     const { clock } = this.#options;
-    const deadline = clock.monotonic() + (request.deadline ?? DEADLINE);
+    const length = request.deadline ?? DEADLINE;
+    const deadline = clock.monotonic() + length;
+    using limit = this.#limit(length);
     let isRejected = false;
     for (let attempt = 1; ; attempt++) {
       throwIfAborted(signal);
-      const left = Math.max(1, Math.ceil(deadline - clock.monotonic()));
-      const limit = AbortSignal.timeout(left);
       let wait: Milliseconds;
       try {
-        return await this.#attempt<T>(request, { isRejected, limit, signal });
+        return await this.#attempt<T>(request, isRejected, { signal, limit: limit.signal });
       } catch (error) {
         const next = this.#retryAfter(error, request, { attempt, wasRejected: isRejected });
         if (next === undefined || signal.aborted || clock.monotonic() + next > deadline) throw error;
@@ -82,23 +96,17 @@ export class Transport implements KubeClient {
     request: Pick<KubeRequest, "path" | "query" | "accept">,
     signal: AbortSignal,
   ): AsyncIterable<WatchEvent> {
-    const limit = AbortSignal.timeout(DEADLINE);
-    const credentials = await this.#options.connection.credentials(false);
+    throwIfAborted(signal);
     const full: KubeRequest = { ...request, method: "GET" };
-    const response = await this.#send(full, credentials, {
-      agent: new Agent({ ...tlsOptions(credentials), keepAlive: false, maxCachedSessions: 0 }),
-      until: [signal, limit],
-    });
+    const response = await this.#openWatch(full, signal);
     const closeOnAbort = (): void => void response.destroy();
     signal.addEventListener("abort", closeOnAbort, { once: true });
-    response.socket.setKeepAlive(true, 30_000);
     response.setTimeout(WATCH_SILENCE, closeOnAbort);
     try {
-      if ((response.statusCode ?? 0) >= 400) {
-        if (response.statusCode === 401) await this.#options.connection.credentials(true);
-        throw apiError(response, await readBody(response), full);
-      }
+      throwIfAborted(signal);
       for await (const line of readLines(response)) yield JSON.parse(line) as WatchEvent;
+      // A connection that was closed by us ends without an error.
+      throwIfAborted(signal);
     } catch (error) {
       throwIfAborted(signal);
       throw error instanceof OperatorError ? error : unreachableServer(error, full);
@@ -108,34 +116,63 @@ export class Transport implements KubeClient {
     }
   }
 
-  /** Closes the idle connections; what is under way ends by itself. */
+  /** Closes all connections but those of watches, which end with their signal. What is under way fails. */
   close(): void {
     this.#pools?.default.destroy();
     this.#pools?.lease.destroy();
     this.#pools = undefined;
   }
 
-  async #attempt<T>(
+  async #attempt<T>(request: KubeRequest, isRejected: boolean, until: Until): Promise<KubeResponse<T>> {
+    const { connection } = this.#options;
+    return this.#observed(request, until.signal, async (answered) => {
+      const credentials = await connection.credentials(isRejected);
+      const agent = this.#poolsFor(credentials)[request.lane ?? "default"];
+      const response = await this.#send(request, { credentials, agent, until });
+      const status = answered(response);
+      const text = await readBody(response);
+      if (status >= 400) throw apiError(response, text, request);
+      const { date } = response.headers;
+      return { status, body: parse(text, request) as T, ...(date === undefined ? {} : { date }) };
+    });
+  }
+
+  /** The answer with its head read; its events are still to come. */
+  async #openWatch(request: KubeRequest, signal: AbortSignal): Promise<IncomingMessage> {
+    const { connection } = this.#options;
+    using limit = this.#limit(DEADLINE);
+    return await this.#observed(request, signal, async (answered) => {
+      const credentials = await connection.credentials(false);
+      const agent = new Agent({ ...tlsOptions(credentials), keepAlive: false, maxCachedSessions: 0 });
+      const response = await this.#send(request, {
+        credentials,
+        agent,
+        until: { signal, limit: limit.signal },
+      });
+      const status = answered(response);
+      if (status < 400) {
+        response.socket.setKeepAlive(true, PROBE);
+        return response;
+      }
+      // Who opens it anew does it with a token that was read again.
+      if (status === 401) await connection.credentials(true);
+      throw apiError(response, await readBody(response), request);
+    });
+  }
+
+  async #observed<R>(
     request: KubeRequest,
-    {
-      isRejected,
-      limit,
-      signal,
-    }: { readonly isRejected: boolean; readonly limit: AbortSignal; readonly signal: AbortSignal },
-  ): Promise<KubeResponse<T>> {
+    signal: AbortSignal,
+    send: (answered: (response: IncomingMessage) => number) => Promise<R>,
+  ): Promise<R> {
     const { connection, clock, observe } = this.#options;
     const started = clock.monotonic();
     let code = "<error>";
     try {
-      const credentials = await connection.credentials(isRejected);
-      const agent = this.#poolsFor(credentials)[request.lane ?? "default"];
-      const response = await this.#send(request, credentials, { agent, until: [signal, limit] });
-      code = String(response.statusCode ?? 0);
-      const text = await readBody(response);
-      if ((response.statusCode ?? 0) >= 400) throw apiError(response, text, request);
-      const { date } = response.headers;
-      const body = parse(text, request) as T;
-      return { status: response.statusCode ?? 0, body, ...(date === undefined ? {} : { date }) };
+      return await send(({ statusCode = 0 }) => {
+        code = String(statusCode);
+        return statusCode;
+      });
     } catch (error) {
       if (error instanceof OperatorError) throw error;
       throwIfAborted(signal);
@@ -146,61 +183,102 @@ export class Transport implements KubeClient {
     }
   }
 
+  /** A signal that aborts when `length` is over, unless the scope has ended. */
+  #limit(length: Milliseconds): Disposable & { readonly signal: AbortSignal } {
+    const limit = new AbortController();
+    const scope = new AbortController();
+    const over = this.#options.clock.sleep(length, scope.signal);
+    void over.then(() => scope.signal.aborted || limit.abort());
+    return { signal: limit.signal, [Symbol.dispose]: () => scope.abort() };
+  }
+
   /** Resolves with the head of the answer. */
   #send(
     request: KubeRequest,
-    credentials: Credentials,
-    { agent, until }: { readonly agent: Agent; readonly until: readonly AbortSignal[] },
+    {
+      credentials,
+      agent,
+      until,
+    }: { readonly credentials: Credentials; readonly agent: Agent; readonly until: Until },
   ): Promise<IncomingMessage> {
     const body = request.body === undefined ? undefined : Buffer.from(JSON.stringify(request.body));
-    const { connection, userAgent } = this.#options;
-    const { hostname, port, pathname } = connection.server;
-    const query = new URLSearchParams(request.query).toString();
-    const options: RequestOptions = {
-      method: request.method,
-      host: hostname.replace(/^\[|\]$/g, ""),
-      port: port || 443,
-      path: `${pathname.replace(/\/$/, "")}${request.path}${query === "" ? "" : `?${query}`}`,
-      agent,
-      headers: {
-        accept: request.accept ?? "application/json",
-        "user-agent": userAgent,
-        ...(credentials.bearer === undefined
-          ? {}
-          : { authorization: `Bearer ${credentials.bearer.reveal()}` }),
-        ...(body === undefined
-          ? {}
-          : { "content-type": request.contentType ?? "application/json", "content-length": body.byteLength }),
-      },
-    };
+    const options = { ...this.#requestOptions(request, credentials, body), agent };
     return new Promise((resolve, reject) => {
       request.fence?.();
       const outgoing = httpsRequest(options);
-      const stop = (): void => void outgoing.destroy(timeoutError(until));
+      const signals = [until.signal, until.limit];
+      const stop = (): void =>
+        void outgoing.destroy(new Error(until.signal.aborted ? "stopping" : "deadline exceeded"));
       const settle = (): void => {
-        for (const signal of until) signal.removeEventListener("abort", stop);
+        for (const signal of signals) signal.removeEventListener("abort", stop);
       };
-      for (const signal of until) {
+      for (const signal of signals) {
         if (signal.aborted) stop();
         signal.addEventListener("abort", stop, { once: true });
       }
+      this.#whenConnected(outgoing, () => {
+        try {
+          // Again: it may have waited long for one of the sockets, or for its handshake.
+          request.fence?.();
+          outgoing.end(body);
+        } catch (error) {
+          outgoing.destroy(error as Error);
+        }
+      });
       outgoing.on("response", (response) => {
         // Until the body is read the signals still count; a watch takes its own from here.
-        response.once("close", settle);
-        if (request.query?.["watch"] === "true") settle();
+        if (request.query?.["watch"] === "true" && response.statusCode === 200) settle();
+        else response.once("close", settle);
         resolve(response);
       });
       outgoing.on("error", (error) => {
         settle();
         reject(error);
       });
-      outgoing.end(body);
     });
+  }
+
+  /** Calls `send` once the request has a socket that is ready to take it; nothing is written before. */
+  #whenConnected(outgoing: ClientRequest, send: () => void): void {
+    outgoing.once("socket", (socket) => {
+      if (this.#connected.has(socket)) return send();
+      socket.once("secureConnect", () => {
+        this.#connected.add(socket);
+        send();
+      });
+    });
+  }
+
+  #requestOptions(
+    request: KubeRequest,
+    { bearer, servername, impersonate }: Credentials,
+    body: Buffer | undefined,
+  ): RequestOptions {
+    const { connection, userAgent } = this.#options;
+    const { hostname, port, pathname } = connection.server;
+    const query = new URLSearchParams(request.query).toString();
+    return {
+      method: request.method,
+      host: hostname.replace(/^\[|\]$/g, ""),
+      port: port || 443,
+      path: `${pathname.replace(/\/$/, "")}${request.path}${query === "" ? "" : `?${query}`}`,
+      ...(servername === undefined ? {} : { servername }),
+      headers: {
+        accept: request.accept ?? "application/json",
+        "user-agent": userAgent,
+        ...(impersonate === undefined ? {} : { "impersonate-user": impersonate }),
+        ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer.reveal()}` }),
+        ...(body === undefined
+          ? {}
+          : { "content-type": request.contentType ?? "application/json", "content-length": body.byteLength }),
+      },
+    };
   }
 
   #poolsFor(credentials: Credentials): Pools {
     if (this.#pools?.id === credentials.id) return this.#pools;
-    this.close();
+    // What is under way on the old ones is not disturbed.
+    for (const old of [this.#pools?.default, this.#pools?.lease]) retire(old);
     const pool = (maxSockets: number): Agent =>
       new Agent({
         ...tlsOptions(credentials),
@@ -230,6 +308,14 @@ export class Transport implements KubeClient {
     if (!isSafe || !isBroken || attempt > 2) return undefined;
     return milliseconds(attempt === 1 ? 0 : 200 * (1 + this.#options.random.uniform()));
   }
+}
+
+/** Closes what is idle; what is busy closes when its answer is read. */
+function retire(agent: Agent | undefined): void {
+  if (agent === undefined) return;
+  (agent as Agent & { keepAlive: boolean }).keepAlive = false;
+  for (const sockets of Object.values(agent.freeSockets))
+    for (const socket of sockets ?? []) socket.destroy();
 }
 
 function tlsOptions({ ca, cert, key, isInsecure }: Credentials): AgentOptions {
@@ -294,9 +380,4 @@ function unreachableServer(cause: unknown, { method, path }: KubeRequest): Opera
       details: { errno },
     },
   );
-}
-
-function timeoutError(until: readonly AbortSignal[]): Error {
-  const [signal] = until;
-  return signal?.aborted === true ? new Error("stopping") : new Error("deadline exceeded");
 }
