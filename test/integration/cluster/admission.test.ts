@@ -49,6 +49,7 @@ describeCluster("the admission policies of the chart", () => {
     config.set("editor", await kube.userKubeconfig(`${SUITE}-editor`));
     config.set("payer", await kube.userKubeconfig(`${SUITE}-payer`));
     config.set("meshid", await kube.userKubeconfig(account("meshid"), ["system:serviceaccounts"]));
+    await makeOwners();
     await untilEnforced();
   });
 
@@ -56,6 +57,7 @@ describeCluster("the admission policies of the chart", () => {
     if (made.length === 0) return;
     const input = JSON.stringify({ apiVersion: "v1", kind: "List", items: made });
     await kube.kubectl(["delete", "--ignore-not-found", "--wait=false", "-f", "-"], { input });
+    await kube.kubectl(["delete", "trustdomain", `owner.${DOMAIN}`, "--ignore-not-found", "--wait=false"]);
   });
 
   const apply = async (input: string): Promise<void> => {
@@ -98,19 +100,38 @@ describeCluster("the admission policies of the chart", () => {
   };
 
   const MANAGED = { "app.kubernetes.io/managed-by": "meshid" };
-  const owner = (kind: string, uid: string, more = {}): unknown => ({
+  /** Of objects that exist: what an unknown one owns is collected at once. */
+  const uids = { first: "", second: "", domain: "" };
+  const owner = (kind: string, name: keyof typeof uids, more = {}): unknown => ({
     apiVersion: "meshid.dev/v1alpha1",
     kind,
-    name: "payments",
-    uid,
+    name: name === "domain" ? `owner.${DOMAIN}` : name,
+    uid: uids[name],
     controller: true,
     ...more,
   });
-  const UID = "6f7d2c1e-0000-4000-8000-000000000001";
-  const OTHER_UID = "6f7d2c1e-0000-4000-8000-000000000002";
   const owned = (kind = "ServiceIdentity", more = {}): Readonly<Record<string, unknown>> => ({
     labels: MANAGED,
-    ownerReferences: [owner(kind, UID, more)],
+    ownerReferences: [owner(kind, kind === "TrustDomain" ? "domain" : "first", more)],
+  });
+
+  const makeOwners = async (): Promise<void> => {
+    const make = async (object: unknown): Promise<string> => {
+      const args = ["create", "-f", "-", "-o", "jsonpath={.metadata.uid}"];
+      const { code, stdout, stderr } = await send(undefined, args, object);
+      if (code !== 0) throw new Error(stderr);
+      return stdout;
+    };
+    uids.first = await make(identity("first"));
+    uids.second = await make(identity("second"));
+    uids.domain = await make(trustDomain(`owner.${DOMAIN}`));
+  };
+
+  const trustDomain = (name: string): unknown => ({
+    apiVersion: "meshid.dev/v1alpha1",
+    kind: "TrustDomain",
+    metadata: { name },
+    spec: {},
   });
 
   it("are the whole of what was rendered: two policies and their bindings", () => {
@@ -253,18 +274,24 @@ describeCluster("the admission policies of the chart", () => {
     });
   });
 
-  it.each([
-    ["no label", { ownerReferences: [owner("ServiceIdentity", UID)] }],
-    ["another's label", { ...owned(), labels: { "app.kubernetes.io/managed-by": "Helm" } }],
-    ["no owner", { labels: MANAGED }],
-    ["an owner that is no controller", owned("ServiceIdentity", { controller: false })],
-    ["an owner of another kind", owned("TrustDomain")],
-    ["an owner of another group", owned("ServiceIdentity", { apiVersion: "example.org/v1" })],
-    ["a group that only looks alike", owned("ServiceIdentity", { apiVersion: "meshid.dev.example.org/v1" })],
-    ["the type of a ServiceAccount's token", { ...owned(), type: "kubernetes.io/service-account-token" }],
+  it.each<[string, () => Readonly<Record<string, unknown>>]>([
+    ["no label", () => ({ ownerReferences: [owner("ServiceIdentity", "first")] })],
+    ["another's label", () => ({ ...owned(), labels: { "app.kubernetes.io/managed-by": "Helm" } })],
+    ["no owner", () => ({ labels: MANAGED })],
+    ["an owner that is no controller", () => owned("ServiceIdentity", { controller: false })],
+    ["an owner of another kind", () => owned("TrustDomain")],
+    ["an owner of another group", () => owned("ServiceIdentity", { apiVersion: "example.org/v1" })],
+    [
+      "a group that only looks alike",
+      () => owned("ServiceIdentity", { apiVersion: "meshid.dev.example.org/v1" }),
+    ],
+    [
+      "the type of a ServiceAccount's token",
+      () => ({ ...owned(), type: "kubernetes.io/service-account-token" }),
+    ],
   ])("refuse meshid a Secret with %s", async (_, more) => {
     const annotations = { "kubernetes.io/service-account.name": "default" };
-    const { code, stderr } = await create("meshid", secret(shop, "m2", { annotations, ...more }));
+    const { code, stderr } = await create("meshid", secret(shop, "m2", { annotations, ...more() }));
     expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining("meshid-own-objects") });
   });
 
@@ -283,7 +310,7 @@ describeCluster("the admission policies of the chart", () => {
     expect(
       await create(
         undefined,
-        secret(shop, "twin", { ownerReferences: [owner("ServiceIdentity", OTHER_UID)] }),
+        secret(shop, "twin", { ownerReferences: [owner("ServiceIdentity", "second")] }),
       ),
     ).toMatchObject({ code: 0 });
     const take = (name: string): Promise<Completed> => {
@@ -310,15 +337,9 @@ describeCluster("the admission policies of the chart", () => {
   });
 
   it("refuse meshid any TrustDomain but the one that it serves", async () => {
-    const domain = (name: string): unknown => ({
-      apiVersion: "meshid.dev/v1alpha1",
-      kind: "TrustDomain",
-      metadata: { name },
-      spec: {},
-    });
     const dryRun = ["create", "--dry-run=server", "-f", "-"];
-    expect(await send("meshid", dryRun, domain(DOMAIN))).toMatchObject({ code: 0 });
-    expect((await send("meshid", dryRun, domain(`other.${DOMAIN}`))).stderr).toContain(
+    expect(await send("meshid", dryRun, trustDomain(DOMAIN))).toMatchObject({ code: 0 });
+    expect((await send("meshid", dryRun, trustDomain(`other.${DOMAIN}`))).stderr).toContain(
       `only the TrustDomain that it serves, ${DOMAIN}`,
     );
   });
