@@ -7,6 +7,7 @@ import { type HolderClaim, resolveHolders } from "../registration/conflicts.ts";
 import type { IdentityKey } from "../registration/registration-entry.ts";
 import type { ServiceIdentity } from "../registration/service-identity.ts";
 import type { DesiredState, HolderStore } from "./ports.ts";
+import { namespaceOf } from "./work-queue.ts";
 
 export class Claims {
   readonly #desired: DesiredState;
@@ -16,6 +17,8 @@ export class Claims {
   readonly #counts = new Map<string, number>();
   /** Oldest first, by namespace; made when asked for. */
   readonly #ranks = new Map<string, ReadonlyMap<IdentityKey, number>>();
+  /** Those that were told that too many are older. */
+  readonly #exceeding = new Set<IdentityKey>();
   #holders: ReadonlyMap<string, string> = new Map();
 
   /** Without a store the oldest claim holds: for where creation timestamps can be believed. */
@@ -38,7 +41,7 @@ export class Claims {
     const settled = resolveHolders(claims, this.#store === undefined ? new Map() : this.#holders);
     const moved = [...touched].filter((account) => settled.get(account) !== this.#holders.get(account));
     if (moved.length > 0) await this.#record(moved, settled);
-    return [...new Set([...keys, ...claims.map((claim) => claim.key)])];
+    return [...new Set([...keys, ...claims.map((claim) => claim.key), ...this.#waitingFor(keys)])];
   }
 
   /** The identity that holds the account which `key` claims; undefined when it is `key` itself. */
@@ -54,8 +57,22 @@ export class Claims {
   /** Whether `limit` identities of the same namespace are older. */
   exceeds(key: IdentityKey, limit: number): boolean {
     const claim = this.#claims.get(key);
-    if (claim === undefined || (this.#counts.get(claim.namespace) ?? 0) <= limit) return false;
-    return this.#rank(key, claim) >= limit;
+    const isOver =
+      claim !== undefined &&
+      (this.#counts.get(claim.namespace) ?? 0) > limit &&
+      this.#rank(key, claim) >= limit;
+    if (isOver) this.#exceeding.add(key);
+    else this.#exceeding.delete(key);
+    return isOver;
+  }
+
+  /** Those whose turn it may be now that identities of their namespace are gone. */
+  #waitingFor(changed: readonly IdentityKey[]): readonly IdentityKey[] {
+    if (this.#exceeding.size === 0) return [];
+    const gone = changed.filter((key) => !this.#claims.has(key));
+    for (const key of gone) this.#exceeding.delete(key);
+    const namespaces = new Set(gone.map(namespaceOf));
+    return [...this.#exceeding].filter((key) => namespaces.has(namespaceOf(key)));
   }
 
   async #record(accounts: readonly string[], settled: ReadonlyMap<string, string>): Promise<void> {

@@ -29,7 +29,9 @@ export class RewriteGuard {
     return undefined;
   }
 
-  forget(id: string): void {
-    this.#repairs.delete(id);
+  /** Whether it was repaired lately: it had been issued, even where nothing of it is left to be seen. */
+  hasRepaired(id: string): boolean {
+    const last = this.#repairs.get(id)?.at(-1);
+    return last !== undefined && last > this.#clock.now() - BURST * INTERVAL;
   }
 }

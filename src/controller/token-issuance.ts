@@ -22,12 +22,10 @@ export async function issueTokens(
   work: Work,
   signal: AbortSignal,
 ): Promise<PartResult> {
-  const { entry, plan, jwtSecret, identity } = work;
+  const { entry, plan, jwtSecret } = work;
   const secretName = entry.jwt?.secretName;
   if (entry.jwt === undefined || secretName === undefined) return { changed: false };
-  const isRepair =
-    identity.status?.jwt !== undefined && plan.jwt.issue.some(({ reason }) => REWRITE_REASONS.has(reason));
-  const heldUntil = isRepair ? deps.rewrites.take(`${entry.uid}/jwt`) : undefined;
+  const heldUntil = isRepair(deps, work) ? deps.rewrites.take(`${entry.uid}/jwt`) : undefined;
   if (heldUntil !== undefined) return rewritten(secretName, heldUntil);
 
   const issued = await sign(deps, work);
@@ -55,6 +53,20 @@ export async function issueTokens(
   for (const record of issued.records) deps.audit.tokenIssued(record);
   const changed = issued.tokens.size > 0 || plan.jwt.refresh || plan.jwt.removeKeys.length > 0;
   return { changed, requeueAt: nextRenewal(work, issued.ends) };
+}
+
+/** Whether someone else's hand is what asks for tokens that were issued before. */
+function isRepair({ rewrites }: IdentityReconcilerDeps, { identity, entry, plan, jwtSecret }: Work): boolean {
+  const wasIssued = identity.status?.jwt !== undefined || rewrites.hasRepaired(`${entry.uid}/jwt`);
+  const written = jwtSecret && issuedHashes(jwtSecret);
+  return (
+    wasIssued &&
+    plan.jwt.issue.some(({ reason, token }) => {
+      // A token that the Secret never held is missing because the spec is new.
+      const isNew = reason === "Missing" && written !== undefined && !(token.key in written);
+      return REWRITE_REASONS.has(reason) && !isNew;
+    })
+  );
 }
 
 interface SignedTokens {

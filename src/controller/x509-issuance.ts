@@ -54,7 +54,7 @@ async function issue(
   const reason = plan.x509.issue;
   if (reason === undefined) return { changed: false };
   const started = deps.clock.monotonic();
-  const heldUntil = isRepair(work) ? deps.rewrites.take(`${entry.uid}/x509`) : undefined;
+  const heldUntil = isRepair(deps, work) ? deps.rewrites.take(`${entry.uid}/x509`) : undefined;
   if (heldUntil !== undefined) return rewritten(entry.x509.secretName, heldUntil);
   const privateKey = await generateKey(entry.x509.keyAlgorithm);
   const svid = await deps.authority.signX509Svid({
@@ -88,8 +88,9 @@ async function issue(
 }
 
 /** Whether someone else's hand is what asks for the issuance of something that was issued before. */
-function isRepair({ identity, plan }: Work): boolean {
-  const wasIssued = identity.status?.x509 !== undefined;
+function isRepair({ rewrites }: IdentityReconcilerDeps, { identity, entry, plan }: Work): boolean {
+  // Status tells what is there, and nothing of a Secret that is gone or garbage.
+  const wasIssued = identity.status?.x509 !== undefined || rewrites.hasRepaired(`${entry.uid}/x509`);
   return wasIssued && plan.x509.issue !== undefined && REWRITE_REASONS.has(plan.x509.issue);
 }
 

@@ -347,21 +347,19 @@ function podOf(
   return { args, env };
 }
 
-/** A kubeconfig with a token of the chart's ServiceAccount, as a pod has it: an hour, in a file. */
+/** A kubeconfig with a token of the chart's ServiceAccount, as a pod has it: for an hour. */
 async function writeTokenKubeconfig(kube: ControlPlane, namespace: string, dir: string): Promise<string> {
   const { status } = await must<{ readonly status: { readonly token: string } }>(kube, {
     method: "POST",
     path: `/api/v1/namespaces/${namespace}/serviceaccounts/meshid/token`,
     body: { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: { expirationSeconds: 3600 } },
   });
-  const tokenFile = join(dir, "token");
-  writeFileSync(tokenFile, status.token, { mode: 0o600 });
   const ca = Buffer.from(kube.ca).toString("base64");
   const config = {
     apiVersion: "v1",
     kind: "Config",
     clusters: [{ name: "it", cluster: { server: kube.server, "certificate-authority-data": ca } }],
-    users: [{ name: "meshid", user: { tokenFile } }],
+    users: [{ name: "meshid", user: { token: status.token } }],
     contexts: [{ name: "it", context: { cluster: "it", user: "meshid", namespace } }],
     "current-context": "it",
   };
