@@ -7,6 +7,10 @@ import {
   INSTALL_MANIFEST,
   installManifest,
 } from "../../hack/generate-chart.ts";
+import { parseArguments } from "../../src/app/arguments.ts";
+import { type ControllerConfig, parseControllerConfig } from "../../src/app/controller-config.ts";
+import { CONTROLLER_DEFAULTS } from "../../src/app/controller-options.ts";
+import { PROBE_PATHS } from "../../src/http/probe-routes.ts";
 import { METRICS } from "../../src/telemetry/metric-catalogue.ts";
 import { controlPlane, describeCluster } from "../support/control-plane/shared.ts";
 import type { ControlPlane } from "../support/control-plane/types.ts";
@@ -273,6 +277,82 @@ describeCluster("the chart", () => {
     expect(of("MeshidIssuingInLastQuarter")?.["expr"]).toMatch(/< 1350$/);
     expect(of("MeshidJWTInLastQuarter")?.["expr"]).toMatch(/< 3600$/);
     expect(of("MeshidRotationWaiting")?.["for"]).toBe("14400s");
+  });
+
+  it("starts the controller with options that it knows, and every value arrives", async () => {
+    const configOf = async (values: unknown): Promise<ControllerConfig> => {
+      const [container] = only(await render(kube, values), "Deployment")["spec"].template.spec.containers;
+      // The file is mounted in a pod only.
+      const args = (container.args as readonly string[]).filter(
+        (arg) => !arg.startsWith("--trust-domain-file"),
+      );
+      expect(container.args).toContain("--trust-domain-file=/etc/meshid/trust-domain.yaml");
+      const names = (container.env as readonly { readonly name: string }[]).map(({ name }) => [
+        name,
+        `of-${name.toLowerCase()}`,
+      ]);
+      const env = Object.fromEntries(
+        names.map(([name = "", value = ""]) => [name, value.replaceAll("_", "-")]),
+      );
+      const { command, options } = parseArguments(args, env);
+      expect(command.name).toBe("controller");
+      return parseControllerConfig(options, { isErrorTTY: true });
+    };
+    expect(await configOf({})).toEqual({
+      trustDomain: "cluster.local",
+      trustDomainSpec: {},
+      namespace: "of-meshid-namespace",
+      watchNamespaces: undefined,
+      clusterDomain: "cluster.local",
+      serviceName: "meshid",
+      meshRootNamespace: "istio-system",
+      listen: { host: "::", port: 8443 },
+      probes: { host: "::", port: 8081 },
+      identity: "of-meshid-identity",
+      workers: 16,
+      kubeconfig: undefined,
+      context: undefined,
+      logLevel: "info",
+      logFormat: "json",
+    });
+    expect(
+      await configOf({
+        trustDomain: { name: "example.org" },
+        clusterDomain: "k8s.example",
+        watchNamespaces: ["shop", "orders"],
+        workers: 8,
+        log: { level: "debug", format: "pretty" },
+        mesh: { rootNamespace: "mesh" },
+      }),
+    ).toMatchObject({
+      trustDomain: "example.org",
+      clusterDomain: "k8s.example",
+      watchNamespaces: ["shop", "orders"],
+      workers: 8,
+      logLevel: "debug",
+      logFormat: "pretty",
+      meshRootNamespace: "mesh",
+    });
+  });
+
+  it("probes and serves at ports that the controller listens on", () => {
+    const [container] = only(plain, "Deployment")["spec"].template.spec.containers;
+    const ports = Object.fromEntries(
+      container.ports.map((port: { name: string; containerPort: number }) => [port.name, port.containerPort]),
+    );
+    expect(ports).toEqual({
+      https: CONTROLLER_DEFAULTS.listen.port,
+      probes: CONTROLLER_DEFAULTS.probes.port,
+    });
+    for (const [probe, path] of [
+      ["startupProbe", "/livez"],
+      ["livenessProbe", "/livez"],
+      ["readinessProbe", "/readyz"],
+    ] as const) {
+      expect(container[probe].httpGet).toEqual({ path, port: "probes" });
+      expect(Object.values(PROBE_PATHS)).toContain(path);
+    }
+    expect(only(plain, "Service")["spec"].ports).toMatchObject([{ port: 443, targetPort: "https" }]);
   });
 
   it("ships an injection template that is YAML once istiod has filled it in", () => {
