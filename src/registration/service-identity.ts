@@ -4,7 +4,7 @@
 
 import type { AuthorityKind, SlotState } from "../authority/slot.ts";
 import type { JwtAlgorithm } from "../jwt/jwt-svid.ts";
-import type { KeyAlgorithm } from "../x509/keys.ts";
+import type { AUTHORITY_KEY_ALGORITHMS, KeyAlgorithm } from "../x509/keys.ts";
 import type { Condition } from "./conditions.ts";
 
 export const API_GROUP = "meshid.dev";
@@ -108,7 +108,7 @@ export interface TrustDomainSpec {
   readonly authority?: {
     readonly source?: "Internal" | "Secret";
     readonly secretRef?: { readonly name: string };
-    readonly keyAlgorithm?: KeyAlgorithm;
+    readonly keyAlgorithm?: (typeof AUTHORITY_KEY_ALGORITHMS)[number];
     readonly rootTTL?: string;
     readonly issuingTTL?: string;
   };
