@@ -56,7 +56,7 @@ const STAGING = [
 const UNUSED = ["sample-apiserver", "sample-cli-plugin", "sample-controller"] as const;
 
 /** The text of go.mod; Kubernetes v1.X.Y has its parts at v0.X.Y. */
-export function goModule(version: string): string {
+function goModule(version: string): string {
   const staging = version.replace(/^v1\./, "v0.");
   const required = [
     `k8s.io/kubernetes ${version}`,
