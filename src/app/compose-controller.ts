@@ -96,7 +96,7 @@ export async function composeController(config: ControllerConfig, deps: Controll
     name: "meshid",
     // Two processes of one pod, one after the other, are two.
     identity: `${config.identity}_${random.uuid()}`,
-    onChange: ({ isLeader }) => events.leadershipChanged(isLeader),
+    onChange: ({ isLeader, holder }) => events.leadershipChanged(isLeader, holder),
     onError: (error) => logger.warn({ component: "leader-election", err: error }, "the Lease"),
   });
   const lead = makeLead({ config, deps, client, cluster, publication, namespace, events, queues, leading });

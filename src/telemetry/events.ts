@@ -67,7 +67,8 @@ export interface Events extends Audit {
   earliestNotAfter(kind: SvidKind, notAfter: Seconds | undefined): void;
   /** All slots of the journal. */
   authoritiesObserved(slots: readonly Pick<Slot, "kind" | "state" | "notAfter">[]): void;
-  leadershipChanged(isLeader: boolean): void;
+  /** `holder`: of the Lease, as it is known now. */
+  leadershipChanged(isLeader: boolean, holder?: string): void;
   /** One pass of a loop ended. */
   reconciled(report: ControllerReport): void;
   requestServed(request: RequestRecord): void;
@@ -187,9 +188,10 @@ function stateEvents(
       metrics.set("meshid_identities", { ready: "true" }, ready);
       metrics.set("meshid_identities", { ready: "false" }, notReady);
     },
-    leadershipChanged: (isLeader) => {
+    leadershipChanged: (isLeader, holder) => {
       metrics.set("leader_election_master_status", { name: "meshid" }, isLeader ? 1 : 0);
-      logger.info({ result: isLeader ? "leader" : "follower" }, "leadership changed");
+      const result = isLeader ? "leader" : "follower";
+      logger.info({ result, ...(holder === undefined ? {} : { holder }) }, "leadership changed");
     },
     reconciled: (report) => {
       countReconciliation(report, metrics);

@@ -60,6 +60,8 @@ export interface LogFields {
   readonly signal?: string;
   readonly version?: string;
   readonly mode?: string;
+  /** Of a Lease: the process that leads. */
+  readonly holder?: string;
 
   /** Of an `OperatorError`. */
   readonly code?: string;
