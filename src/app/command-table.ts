@@ -2,8 +2,9 @@
  * Every command of meshid, as data. Help, completion and `docs/cli.md` are made from it.
  */
 
+import { MODE_HELP } from "./cluster-cli/mode.ts";
 import type { CommandSpec } from "./command.ts";
-import { CONTROLLER_OPTIONS } from "./controller-options.ts";
+import { CONTROLLER_OPTIONS, KUBECONFIG_OPTIONS } from "./controller-options.ts";
 import { LOCAL_OPTIONS } from "./local-options.ts";
 import { type OptionSpec, OUTPUT_OPTION } from "./options.ts";
 
@@ -32,8 +33,13 @@ const NAMESPACE_OPTION: OptionSpec = {
   short: "n",
   type: "string",
   value: "NAMESPACE",
-  default: "default",
+  default: "the kubeconfig's, otherwise default",
   effect: "The namespace of the identity.",
+};
+
+const SECRET_NAMESPACE: OptionSpec = {
+  ...NAMESPACE_OPTION,
+  effect: "The namespace of secret/NAME and of the bundle ConfigMap.",
 };
 
 const BUNDLE_OPTION: OptionSpec = {
@@ -58,7 +64,17 @@ const WAIT_OPTION: OptionSpec = {
   name: "wait",
   type: "boolean",
   default: "off",
-  effect: "Stays until the request was consumed, at most a minute; 1 if it was not.",
+  effect:
+    "Stays until it is done and tells each step (in local mode: until the request was consumed); 1 if it was not.",
+};
+
+const TIMEOUT_OPTION: OptionSpec = {
+  name: "timeout",
+  type: "string",
+  value: "DURATION",
+  default: "1m",
+  range: "Go syntax of h, m and s, as 90s or 2h",
+  effect: "How long --wait stays at most.",
 };
 
 const WIDE_OUTPUT: OptionSpec = {
@@ -113,8 +129,8 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: "status",
     summary: "Show which identities are ready, and until when",
     description:
-      "Reads what meshid local has written; it need not be running. Ends with 1 if an identity or the authority is not Ready.\n" +
-      "Without --namespace it shows every namespace.",
+      `${MODE_HELP} A meshid local need not be running.\n` +
+      "Ends with 1 if an identity or the authority is not Ready. Without --namespace it shows every namespace.",
     positionals: [{ name: "NAME", required: false, effect: "Only this identity." }],
     options: [
       { ...NAMESPACE_OPTION, default: "all", effect: "Only the identities of this namespace." },
@@ -125,33 +141,39 @@ export const COMMANDS: readonly CommandSpec[] = [
         default: "on, unless --namespace is given",
         effect: "The identities of every namespace.",
       },
+      ...KUBECONFIG_OPTIONS,
       OUT_OPTION,
       STATE_OPTION,
       WIDE_OUTPUT,
     ],
     examples: [
-      ["meshid status --out out", "all identities and the authority's keys"],
-      ["meshid status payments -n shop --out out -o wide", "one identity, with reason and message"],
+      ["meshid status", "all identities of the cluster, the authority's keys and conditions"],
+      ["meshid status --out out", "those of the meshid local that writes to out"],
+      ["meshid status payments -n shop -o wide", "one identity, with reason and message"],
       ["meshid status --out out -o json", "for a program"],
     ],
   },
   {
     name: "inspect",
-    summary: "Explain a certificate, token, key, bundle, keystore or directory",
+    summary: "Explain a certificate, token, key, bundle, keystore, directory or Secret",
     description:
       "Says what it is, whose, until when it is valid, and what is wrong with it. What it is, is seen from its content.\n" +
+      "secret/NAME is a Secret of the cluster; everything else is a file (./secret/NAME too).\n" +
       "Never shows a private key, a password or a token's signature. Ends with 1 if something is wrong, 2 if it cannot be read.",
     positionals: [
       {
         name: "FILE",
         required: true,
         completes: "file",
-        effect: "A file of at most 1 MiB, a directory that meshid wrote, or - for standard input.",
+        effect:
+          "A file of at most 1 MiB, a directory that meshid wrote, secret/NAME of the cluster, or - for standard input.",
       },
     ],
     options: [
       { ...BUNDLE_OPTION, effect: "Checks the credential against these authorities too." },
       PASSWORD_OPTION,
+      SECRET_NAMESPACE,
+      ...KUBECONFIG_OPTIONS,
       OUTPUT_OPTION,
     ],
     examples: [
@@ -159,6 +181,7 @@ export const COMMANDS: readonly CommandSpec[] = [
         "meshid inspect out/shop/payments-tls",
         "a credential as its workload mounts it: do key, chain and bundle fit?",
       ],
+      ["meshid inspect secret/payments-tls -n shop", "the same of a Secret in the cluster"],
       ["meshid inspect out", "all identities of an output directory"],
       [
         "kubectl get secret payments-tls -o jsonpath='{.data.tls\\.crt}' | base64 -d | meshid inspect -",
@@ -171,17 +194,19 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: "Check a chain, a token or a bundle against a bundle",
     description:
       "Applies the whole SPIFFE profile, as a strict peer would. Ends with 0 if the credential proves its SPIFFE ID, 1 if it is refused.\n" +
-      "A bundle holds if it has the same authorities as --bundle.",
+      "A bundle holds if it has the same authorities as --bundle. Without --bundle it checks against the bundle ConfigMap of the\n" +
+      "namespace in the cluster.",
     positionals: [
       {
         name: "FILE",
         required: true,
         completes: "file",
-        effect: "A certificate chain (leaf first), a JWT-SVID, a bundle, or - for standard input.",
+        effect:
+          "A certificate chain (leaf first), a JWT-SVID, a bundle, - for standard input, or secret/NAME of the cluster: its chain and tokens.",
       },
     ],
     options: [
-      { ...BUNDLE_OPTION, required: true },
+      { ...BUNDLE_OPTION, default: "the bundle ConfigMap of the namespace in the cluster" },
       {
         name: "trust-domain",
         type: "string",
@@ -211,9 +236,12 @@ export const COMMANDS: readonly CommandSpec[] = [
         range: "RFC 3339, as 2026-11-24T22:00:00Z",
         effect: "Checks as if it were this time.",
       },
+      SECRET_NAMESPACE,
+      ...KUBECONFIG_OPTIONS,
       OUTPUT_OPTION,
     ],
     examples: [
+      ["meshid verify secret/payments-tls -n shop", "would a peer in shop accept what this Secret holds?"],
       [
         "meshid verify --bundle ca.crt --trust-domain cluster.local tls.crt",
         "would a peer accept this chain?",
@@ -229,10 +257,21 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: "renew",
     summary: "Ask for a new key, certificate and tokens for one identity",
     description:
-      "Leaves a request in the state directory; the meshid local that holds it, or its next start, carries it out.",
+      `${MODE_HELP}\n` +
+      "In the cluster it sets the annotation meshid.dev/renew. In local mode it leaves a request in the state directory; the\n" +
+      "meshid local that holds it, or its next start, carries it out.",
     positionals: [{ name: "NAME", required: true, effect: "The identity's name." }],
-    options: [NAMESPACE_OPTION, STATE_OPTION, OUT_OPTION, WAIT_OPTION, OUTPUT_OPTION],
+    options: [
+      NAMESPACE_OPTION,
+      ...KUBECONFIG_OPTIONS,
+      STATE_OPTION,
+      OUT_OPTION,
+      WAIT_OPTION,
+      TIMEOUT_OPTION,
+      OUTPUT_OPTION,
+    ],
     examples: [
+      ["meshid renew payments -n shop --wait", "in the cluster, and wait until it is done"],
       ["meshid renew payments -n shop --state out/.meshid", "as soon as the running meshid sees it"],
       ["meshid renew payments -n shop --out out --wait", "and wait until it was taken"],
     ],
@@ -241,13 +280,26 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: "rotate",
     summary: "Ask for a new root, issuing or token key",
     description:
-      "Leaves a request in the state directory; the meshid local that holds it, or its next start, carries it out:\n" +
-      "the new key is published, seen at every consumer, and only then used. meshid status shows where that stands.",
+      `${MODE_HELP}\n` +
+      "In the cluster it sets the annotation meshid.dev/rotate-root, -issuing or -jwt of the TrustDomain. In local mode it leaves a\n" +
+      "request in the state directory; the meshid local that holds it, or its next start, carries it out.\n" +
+      "The new key is published, seen at every consumer, and only then used. meshid status shows where that stands.",
     positionals: [
       { name: "KIND", required: true, choices: ["root", "issuing", "jwt"], effect: "Which key." },
     ],
-    options: [STATE_OPTION, OUT_OPTION, WAIT_OPTION, OUTPUT_OPTION],
+    options: [
+      ...KUBECONFIG_OPTIONS,
+      STATE_OPTION,
+      OUT_OPTION,
+      WAIT_OPTION,
+      { ...TIMEOUT_OPTION, default: "2h, in local mode 1m" },
+      OUTPUT_OPTION,
+    ],
     examples: [
+      [
+        "meshid rotate issuing --wait --timeout 1h",
+        "in the cluster, following each step until the new key signs",
+      ],
       [
         "meshid rotate root --state out/.meshid",
         "a new root; the old one stays published while anything under it lives",

@@ -44,10 +44,13 @@ export async function listObjects(
     next = body.metadata.continue;
     if (next === undefined || next === "") return objects;
   }
-  throw new OperatorError("STORAGE_FAILED", `listing ${resource.plural}: more than ${PAGE * MAX_PAGES} objects`);
+  throw new OperatorError(
+    "STORAGE_FAILED",
+    `listing ${resource.plural}: more than ${PAGE * MAX_PAGES} objects`,
+  );
 }
 
-/** Undefined where there is none. @throws KubeApiError, CLUSTER_UNREACHABLE. */
+/** Undefined where there is none. @throws KubeApiError, also for an unknown kind; CLUSTER_UNREACHABLE. */
 export async function getObject(
   session: ClusterSession,
   resource: Resource,
@@ -55,14 +58,20 @@ export async function getObject(
 ): Promise<KubeObject | undefined> {
   try {
     const accept = at.metadataOnly === true ? { accept: METADATA } : {};
-    return (await session.request<KubeObject>({ method: "GET", path: objectPath(resource, at), ...accept })).body;
+    return (await session.request<KubeObject>({ method: "GET", path: objectPath(resource, at), ...accept }))
+      .body;
   } catch (error) {
-    if (isNotFound(error)) return undefined;
+    if (isNotFound(error) && !isUnknownKind(error)) return undefined;
     throw error;
   }
 }
 
-/** The API server knows no such kind. */
+/** Whether the API server knows no such kind: then its 404 comes without a word. */
+export function isUnknownKind(error: unknown): boolean {
+  return isNotFound(error) && error.reason === "";
+}
+
+/** For a cluster without meshid's kinds. */
 export function notInstalled(server: string, cause: unknown): OperatorError {
   return new OperatorError(
     "INVALID_CONFIGURATION",

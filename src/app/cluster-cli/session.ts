@@ -22,16 +22,23 @@ export interface ClusterSession {
 /** A person waits. */
 const DEADLINE: Milliseconds = milliseconds(10_000);
 
-/** @throws what `run` throws; CLUSTER_UNREACHABLE; INVALID_CONFIGURATION without a usable kubeconfig. */
+/**
+ * `otherwise`: what the user may give in place of a cluster, for the message where there is no usable kubeconfig.
+ * @throws what `run` throws; CLUSTER_UNREACHABLE; INVALID_CONFIGURATION without a usable kubeconfig.
+ */
 export async function withCluster(
   options: GivenOptions,
   io: Io,
   run: (session: ClusterSession) => Promise<number>,
+  otherwise?: string,
 ): Promise<number> {
   // The transport and what reads a kubeconfig are loaded for the commands that need them.
   const { composeClient } = await import("../compose-client.ts");
   const at = { kubeconfig: textOf(options, "kubeconfig"), context: textOf(options, "context") };
-  const { client, server, namespace, close } = await composeClient(at, io);
+  const { client, server, namespace, close } = await composeClient(at, io).catch((error: unknown) => {
+    if (otherwise === undefined || !isOperatorError(error, "INVALID_CONFIGURATION")) throw error;
+    throw new OperatorError("INVALID_CONFIGURATION", `${error.message}; or ${otherwise}`, { cause: error });
+  });
   try {
     const given = textOf(options, "namespace") ?? namespace ?? "default";
     return await run(makeSession({ client, server, namespace: given }));
@@ -62,6 +69,9 @@ export function makeSession({
     },
   };
 }
+
+/** For commands that know both modes. */
+export const OR_LOCAL = "--out DIR (MESHID_OUT), what a meshid local writes to";
 
 /** Whether an API server said no because of missing rights. */
 export function isForbidden(error: unknown): error is KubeApiError {

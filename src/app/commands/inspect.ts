@@ -1,10 +1,13 @@
 /**
- * `meshid inspect FILE|DIR`
+ * `meshid inspect FILE|DIR|secret/NAME`
  */
 
 import { invalidInput } from "../../core/errors.ts";
 import { Secret } from "../../core/secret.ts";
 import { scrub } from "../../telemetry/redaction.ts";
+import { getSecret, secretNameIn } from "../cluster-cli/secret.ts";
+import { secretReport } from "../cluster-cli/secret-report.ts";
+import { withCluster } from "../cluster-cli/session.ts";
 import { isDirectory, listDirectory, readBounded, readText } from "../files.ts";
 import { contentReport, type InspectOptions } from "../inspect/content-report.ts";
 import { directoryReport, looksLikeSecret } from "../inspect/directory-report.ts";
@@ -16,16 +19,26 @@ import { type GivenOptions, textOf } from "../options.ts";
 import { formatData, outputFormat, painter } from "../output.ts";
 import { readTrust } from "../trust.ts";
 
-/** @throws NOT_FOUND, STORAGE_FAILED, INVALID_INPUT when there is nothing that can be explained. */
+/** @throws NOT_FOUND, STORAGE_FAILED, INVALID_INPUT when there is nothing that can be explained; CLUSTER_UNREACHABLE. */
 export async function runInspect(options: GivenOptions, io: Io): Promise<number> {
-  const format = outputFormat(options);
+  outputFormat(options);
   const path = textOf(options, "FILE") ?? "";
   const bundle = textOf(options, "bundle");
-  const found = await inspect(path, {
+  const inspectOptions: InspectOptions = {
     now: io.clock.now(),
     trust: bundle === undefined ? undefined : await readTrust(bundle),
     password: await readPassword(textOf(options, "password-file")),
+  };
+  const secret = secretNameIn(path);
+  if (secret === undefined) return show(await inspect(path, inspectOptions), options, io);
+  return withCluster(options, io, async (session) => {
+    const report = await secretReport(await getSecret(session, secret), inspectOptions);
+    return show(report, options, io);
   });
+}
+
+async function show(found: Report, options: GivenOptions, io: Io): Promise<number> {
+  const format = outputFormat(options);
   // Before anything is escaped or broken into lines, which would hide a key or token from the last net.
   const report = mapTexts(found, scrub);
   io.stdout.write(

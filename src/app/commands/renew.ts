@@ -2,17 +2,23 @@
  * `meshid renew NAME`
  */
 
-import { OperatorError, quoted } from "../../core/errors.ts";
 import { isPending, leaveRequest } from "../../directory/requests.ts";
+import { asksCluster } from "../cluster-cli/mode.ts";
 import type { Io } from "../io.ts";
-import { type IdentityFile, listIdentities } from "../observed-objects.ts";
+import { listIdentities } from "../observed-objects.ts";
 import { type GivenOptions, textOf } from "../options.ts";
 import { findPlaces } from "../places.ts";
 import { reportRequest } from "../requests-for-holder.ts";
-import { didYouMean } from "../suggest.ts";
+import { unknownIdentity } from "../unknown-identity.ts";
 
-/** @throws INVALID_CONFIGURATION for an unknown identity or state; STORAGE_FAILED. */
+/** @throws INVALID_CONFIGURATION for an unknown identity or state; STORAGE_FAILED, CLUSTER_UNREACHABLE. */
 export async function runRenew(options: GivenOptions, io: Io): Promise<number> {
+  if (!asksCluster(options)) return runLocalRenew(options, io);
+  const { runClusterRenew } = await import("../cluster-cli/renew.ts");
+  return runClusterRenew(options, io);
+}
+
+async function runLocalRenew(options: GivenOptions, io: Io): Promise<number> {
   const name = textOf(options, "NAME") ?? "";
   const namespace = textOf(options, "namespace") ?? "default";
   const places = await findPlaces(options);
@@ -27,18 +33,4 @@ export async function runRenew(options: GivenOptions, io: Io): Promise<number> {
     isWaiting: () => isPending(places.state, id),
   };
   return reportRequest(request, options, io);
-}
-
-function unknownIdentity(name: string, namespace: string, known: readonly IdentityFile[]): OperatorError {
-  const elsewhere = known.filter((each) => each.name === name).map((each) => each.namespace);
-  const here = known.filter((each) => each.namespace === namespace).map((each) => each.name);
-  const hint =
-    elsewhere.length > 0
-      ? `; did you mean ${elsewhere
-          .map((each) => `-n ${each}`)
-          .slice(0, 3)
-          .join(" or ")}?`
-      : didYouMean(name, here);
-  const message = `NAME: there is no identity ${quoted(name)} in the namespace ${quoted(namespace)}; expected one that meshid status shows${hint}`;
-  return new OperatorError("INVALID_CONFIGURATION", message);
 }

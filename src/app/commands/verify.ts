@@ -19,6 +19,9 @@ import { type Certificate, parseCertificate } from "../../x509/certificate.ts";
 import { checkValidity } from "../../x509/path.ts";
 import { checkAnchorProfile } from "../../x509/profile.ts";
 import { verifyX509Svid } from "../../x509/verify.ts";
+import { clusterTrust } from "../cluster-cli/bundle.ts";
+import { credentialsIn, getSecret, type NamedContent, secretNameIn } from "../cluster-cli/secret.ts";
+import { type ClusterSession, withCluster } from "../cluster-cli/session.ts";
 import { readBounded } from "../files.ts";
 import { spiffeIdOf } from "../inspect/certificate-faults.ts";
 import { type Content, isPrivateKey, KNOWN_FORMS, recognise } from "../inspect/content.ts";
@@ -47,28 +50,52 @@ interface Verdict {
   readonly assumed: readonly string[];
 }
 
-/** @throws INVALID_CONFIGURATION, INVALID_INPUT, NOT_FOUND, STORAGE_FAILED when nothing can be verified. */
+/** @throws INVALID_CONFIGURATION, INVALID_INPUT, NOT_FOUND, STORAGE_FAILED when nothing can be verified; CLUSTER_UNREACHABLE. */
 export async function runVerify(options: GivenOptions, io: Io): Promise<number> {
-  const format = outputFormat(options);
+  outputFormat(options);
+  const wanted = readWanted(options, io);
   const path = textOf(options, "FILE") ?? "";
-  const demand = await readDemand(options, io);
-  const { bytes } = await readBounded(path);
-  const verdict = await verify(path, bytes, demand);
-  const isGood = verdict.refusal === undefined;
-  const isData = format === "json" || format === "yaml";
-  io.stdout.write(
-    isData ? await formatData(toData(path, verdict), format) : print(path, verdict, painter(io)),
+  const bundle = textOf(options, "bundle");
+  const secret = secretNameIn(path);
+  const given = bundle === undefined ? undefined : await readTrust(bundle);
+  const file = secret === undefined ? [{ name: path, ...(await readBounded(path)) }] : undefined;
+  if (file !== undefined && given !== undefined)
+    return verifyAll(path, file, { demand: { ...wanted, trust: given }, options, io });
+  const ask = async (session: ClusterSession): Promise<number> => {
+    const credentials = file ?? credentialsIn(await getSecret(session, secret ?? ""), wanted.audience);
+    if (credentials.length === 0) throw notVerifiable(path);
+    const trust = given ?? (await clusterTrust(session));
+    return verifyAll(path, credentials, { demand: { ...wanted, trust }, options, io });
+  };
+  return withCluster(
+    options,
+    io,
+    ask,
+    given === undefined ? "--bundle FILE, the authorities to check against" : undefined,
   );
+}
+
+async function verifyAll(
+  path: string,
+  credentials: readonly NamedContent[],
+  { demand, options, io }: { readonly demand: Demand; readonly options: GivenOptions; readonly io: Io },
+): Promise<number> {
+  const format = outputFormat(options);
+  const verdicts: (readonly [name: string, verdict: Verdict])[] = [];
+  for (const { name, bytes } of credentials) verdicts.push([name, await verify(name, bytes, demand)]);
+  const isGood = verdicts.every(([, { refusal }]) => refusal === undefined);
+  if (format === "json" || format === "yaml") {
+    const [only, ...others] = verdicts.map(([name, verdict]) => toData(name, verdict));
+    const data = others.length === 0 ? only : { file: path, ok: isGood, results: [only, ...others] };
+    io.stdout.write(await formatData(data, format));
+  } else {
+    const paint = painter(io);
+    io.stdout.write(verdicts.map(([name, verdict]) => print(name, verdict, paint)).join("\n"));
+  }
   return isGood ? EXIT.ok : EXIT.checkFailed;
 }
 
-async function readDemand(options: GivenOptions, io: Io): Promise<Demand> {
-  const bundle = textOf(options, "bundle");
-  if (bundle === undefined)
-    throw new OperatorError(
-      "INVALID_CONFIGURATION",
-      "--bundle: is missing; expected --bundle FILE, the authorities to check against",
-    );
+function readWanted(options: GivenOptions, io: Io): Omit<Demand, "trust"> {
   const at = textOf(options, "at");
   const now = at === undefined ? io.clock.now() : parseRfc3339(at);
   if (now === undefined)
@@ -79,7 +106,6 @@ async function readDemand(options: GivenOptions, io: Io): Promise<Demand> {
   const trustDomain = textOf(options, "trust-domain");
   const spiffeId = textOf(options, "spiffe-id");
   return {
-    trust: await readTrust(bundle),
     trustDomain:
       trustDomain === undefined ? undefined : parseTrustDomain(trustDomain, flagOf(options, "trust-domain")),
     spiffeId: spiffeId === undefined ? undefined : parseSpiffeId(spiffeId, flagOf(options, "spiffe-id")),

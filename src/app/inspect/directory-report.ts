@@ -12,7 +12,8 @@ import { contentReport, type InspectOptions } from "./content-report.ts";
 import { pairFaults, readPrivateKey } from "./key-report.ts";
 import { type Fact, type Fault, note, type Report, wrong } from "./report.ts";
 
-type Files = ReadonlyMap<string, FileContent>;
+/** By name. */
+export type Files = ReadonlyMap<string, FileContent>;
 
 const MAX_FILES = 64;
 /** Files that format Istio names anew: copy and original. */
@@ -45,6 +46,29 @@ export async function directoryReport(directory: string, options: InspectOptions
         .map(async ({ name }) => [name, await readBounded(join(revision, name))] as const),
     ),
   );
+  const report = await filesReport(files, "directory", options);
+  const own = [
+    ...(entries.length > MAX_FILES
+      ? [note("files", `only ${MAX_FILES} of its ${entries.length} files were looked at`)]
+      : []),
+    ...(revision === directory && files.size > 0
+      ? [
+          note(
+            "..data",
+            "has no ..data: its files may change one by one, so a reader can meet a key and a certificate that do not fit",
+          ),
+        ]
+      : []),
+  ];
+  return { ...report, faults: [...own, ...report.faults] };
+}
+
+/** What belongs together: the files of a directory, or the content of a Secret. */
+export async function filesReport(
+  files: Files,
+  container: "directory" | "Secret",
+  options: InspectOptions,
+): Promise<Report> {
   const roots = await trustIn(files, "ca.crt");
   const keys = (await trustIn(files, "jwks.json")) ?? (await trustIn(files, "bundle.json"));
   const parts = await Promise.all(
@@ -57,22 +81,11 @@ export async function directoryReport(directory: string, options: InspectOptions
   const isBundle = !files.has("tls.crt") && files.has("ca.crt");
   const chain = parts.find(({ name }) => name === "tls.crt");
   return {
-    kind: isBundle ? "bundle-directory" : "secret-directory",
-    title: titleOf(files, parts),
+    kind: container === "Secret" ? "secret" : isBundle ? "bundle-directory" : "secret-directory",
+    title: titleOf(files, parts, container),
     facts: summaryFacts(chain),
     faults: [
       ...(files.size === 0 ? [wrong("empty", "nothing is in it")] : []),
-      ...(entries.length > MAX_FILES
-        ? [note("files", `only ${MAX_FILES} of its ${entries.length} files were looked at`)]
-        : []),
-      ...(revision === directory && files.size > 0
-        ? [
-            note(
-              "..data",
-              "has no ..data: its files may change one by one, so a reader can meet a key and a certificate that do not fit",
-            ),
-          ]
-        : []),
       ...pairIn(files, "tls.key", "tls.crt"),
       ...copyFaults(files),
       ...(await bundleFaults(files)),
@@ -208,13 +221,17 @@ function summaryFacts(chain: Report | undefined): readonly Fact[] {
   return (chain?.facts ?? []).filter(({ name }) => name === "spiffeID" || name === "notAfter");
 }
 
-function titleOf(files: Files, parts: readonly Report[]): string {
+function titleOf(files: Files, parts: readonly Report[], container: "directory" | "Secret"): string {
   const tokens = parts.filter(({ kind }) => kind === "token").length;
+  const chain = parts.find(({ name }) => name === "tls.crt");
+  const isSvid = chain?.facts.some(({ name }) => name === "spiffeID") ?? false;
   const holds = [
-    ...(files.has("tls.crt") ? ["an X.509-SVID"] : []),
+    ...(files.has("tls.crt") ? [container === "Secret" && !isSvid ? "a certificate" : "an X.509-SVID"] : []),
     ...(tokens === 0 ? [] : [tokens === 1 ? "a JWT-SVID" : `${tokens} JWT-SVIDs`]),
   ];
-  if (holds.length > 0) return `Secret directory with ${holds.join(" and ")}`;
+  const kind = container === "Secret" ? "Secret" : "Secret directory";
+  if (holds.length > 0) return `${kind} with ${holds.join(" and ")}`;
+  if (container === "Secret") return "Secret without a credential that meshid knows";
   return files.has("ca.crt") ? "bundle directory" : "directory";
 }
 

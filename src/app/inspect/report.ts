@@ -35,6 +35,7 @@ type ReportKind =
   | "jwk"
   | "discovery"
   | "keystore"
+  | "secret"
   | "secret-directory"
   | "bundle-directory"
   | "output-directory"

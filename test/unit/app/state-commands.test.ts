@@ -96,7 +96,16 @@ describe("meshid status", () => {
       (out) => ["paymnts", "--out", out],
       /there is no identity "paymnts" in any namespace; .*did you mean payments\?/,
     ],
-    ["neither OUT nor STATE", () => [], /--out or --state: is missing/],
+    [
+      "neither OUT nor STATE nor a kubeconfig",
+      () => [],
+      /kubeconfig .*cannot be read; expected .*; or --out DIR \(MESHID_OUT\)/,
+    ],
+    [
+      "OUT and a context",
+      (out) => ["--out", out, "--context", "kind"],
+      /--context: cannot be used with --out; expected/,
+    ],
     ["an OUT that is not there", (out) => ["--out", `${out}-not`], /is not a directory/],
     [
       "all namespaces and one",

@@ -117,7 +117,7 @@ describe("meshid verify", () => {
   });
 
   it.each<[string, string, RegExp]>([
-    ["no bundle", "chain", /--bundle: is missing/],
+    ["neither a bundle nor a cluster", "chain", /kubeconfig .*cannot be read; expected .*; or --bundle FILE/],
     [
       "a bundle that is a key",
       "--bundle key chain",
