@@ -1,0 +1,34 @@
+/**
+ * The image built from this checkout, and its way into the cluster.
+ */
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { mustShell } from "./cluster.ts";
+
+/** What the chart installs and the guide's Deployments run. */
+const TAG = "meshid:0.1.0";
+const BUILD_LIMIT_MS = 800_000;
+
+/** E2E_IMAGE names the archive; where it is not set, docker builds one. @throws Error saying what is missing. */
+export async function loadImage(): Promise<void> {
+  const load = process.env["E2E_LOAD_IMAGE"] ?? "";
+  if (load === "")
+    throw new Error(
+      'E2E_LOAD_IMAGE: expected a command that loads an image archive, as "kind load image-archive"',
+    );
+  const given = process.env["E2E_IMAGE"] ?? "";
+  if (given !== "") {
+    await mustShell(`${load} '${given}'`);
+    return;
+  }
+  const scratch = await mkdtemp(join(tmpdir(), "meshid-e2e-"));
+  try {
+    const archive = join(scratch, "meshid.tar");
+    await mustShell(`docker build -t ${TAG} . && docker save -o '${archive}' ${TAG}`, BUILD_LIMIT_MS);
+    await mustShell(`${load} '${archive}'`);
+  } finally {
+    await rm(scratch, { recursive: true });
+  }
+}
