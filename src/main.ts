@@ -5,8 +5,11 @@
 
 import { isatty } from "node:tty";
 import { runCli } from "./app/cli.ts";
+import { boundHeap } from "./app/memory.ts";
 import { systemClock } from "./core/clock.ts";
 import { systemRandom } from "./core/random.ts";
+
+boundHeap();
 
 // SQLite in Node is called experimental; who runs meshid cannot do anything about it.
 process.removeAllListeners("warning");

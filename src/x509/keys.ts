@@ -41,6 +41,8 @@ const SPKI_PREFIX: Readonly<Record<string, Buffer>> = {
   "P-384": Buffer.from("3076301006072a8648ce3d020106052b8104002203620004", "hex"),
   Ed25519: Buffer.from("302a300506032b6570032100", "hex"),
 };
+/** Of the whole SubjectPublicKeyInfo. */
+const SPKI_BYTES: Readonly<Record<string, number>> = { "P-256": 91, "P-384": 120, Ed25519: 44 };
 
 /** By the engine's name of the curve. */
 const CURVE_ALGORITHMS: Readonly<Record<string, KeyAlgorithm>> = {
@@ -105,12 +107,13 @@ export function encodeSpki(key: KeyObject): Uint8Array {
   if (publicKey.asymmetricKeyType === "rsa") return publicKey.export({ type: "spki", format: "der" });
   const jwk: JsonWebKey = publicKey.export({ format: "jwk" });
   const prefix = SPKI_PREFIX[jwk.crv ?? ""];
-  if (prefix === undefined) return publicKey.export({ type: "spki", format: "der" });
-  return Buffer.concat([
-    prefix,
-    Buffer.from(jwk.x ?? "", "base64url"),
-    Buffer.from(jwk.y ?? "", "base64url"),
-  ]);
+  const length = SPKI_BYTES[jwk.crv ?? ""];
+  if (prefix === undefined || length === undefined) return publicKey.export({ type: "spki", format: "der" });
+  const spki = Buffer.alloc(length);
+  const at = prefix.copy(spki);
+  const y = at + spki.write(jwk.x ?? "", at, "base64url");
+  spki.write(jwk.y ?? "", y, "base64url");
+  return spki;
 }
 
 /** RFC 7093 §2 method 1: the leftmost 160 bits of SHA-256 over the subjectPublicKey's bits. */
