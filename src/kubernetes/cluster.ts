@@ -13,12 +13,14 @@ import type { IdentityKey } from "../registration/registration-entry.ts";
 import { selects } from "../registration/selector.ts";
 import type { ServiceIdentity, TrustDomainObject } from "../registration/service-identity.ts";
 import type { TrustDomain } from "../spiffe/trust-domain.ts";
+import { AccountTable } from "./account-table.ts";
 import { ChangeBuffer } from "./change-buffer.ts";
 import type { KubeClient } from "./client.ts";
 import { isStatus } from "./errors.ts";
 import type { Accepted } from "./identity-objects.ts";
 import { IdentityTable } from "./identity-table.ts";
-import { type KubeObject, keyOf, secretContent, versionOf } from "./objects.ts";
+import { NamespaceTable } from "./namespace-table.ts";
+import { type KubeObject, LAST_VERSION, secretContent, versionOf } from "./objects.ts";
 import { ObservedObjects } from "./observed-objects.ts";
 import { Reflector, type RelistReason, type Sink } from "./reflector.ts";
 import {
@@ -63,9 +65,8 @@ export class Cluster implements DesiredState, RotationRequests {
   readonly #options: ClusterOptions;
   readonly #identities: IdentityTable;
   readonly #trustDomains: TrustDomainTable;
-  readonly #accounts = new Set<string>();
-  readonly #namespaces = new Map<string, { readonly labels: Readonly<Record<string, string>> }>();
-  readonly #terminating = new Set<string>();
+  readonly #accounts: AccountTable;
+  readonly #namespaces: NamespaceTable;
   readonly #reflectors: { readonly name: string; readonly reflector: Reflector }[] = [];
   readonly #buffer: ChangeBuffer;
   #selected: readonly string[] | undefined;
@@ -75,10 +76,17 @@ export class Cluster implements DesiredState, RotationRequests {
     this.#buffer = new ChangeBuffer((error) => options.onError("changes", error));
     this.#identities = new IdentityTable((key) => this.#buffer.identity(key));
     this.#trustDomains = new TrustDomainTable(() => this.#trustDomainChanged());
+    this.#accounts = new AccountTable((namespace, name) => this.#accountChanged(namespace, name));
+    this.#namespaces = new NamespaceTable({
+      onChanged: () => this.#namespacesChanged(),
+      onTerminating: (name) => {
+        for (const key of this.#identities.keysIn(name)) this.#buffer.identity(key);
+      },
+    });
     this.#reflect(TRUST_DOMAINS, {}, this.#trustDomains.sink());
-    this.#reflect(NAMESPACES, { metadataOnly: true }, this.#namespaceSink());
+    this.#reflect(NAMESPACES, { metadataOnly: true }, this.#namespaces.sink());
     for (const namespace of options.watchNamespaces ?? [undefined]) {
-      this.#reflect(SERVICE_ACCOUNTS, { namespace, metadataOnly: true }, this.#accountSink(namespace));
+      this.#reflect(SERVICE_ACCOUNTS, { namespace, metadataOnly: true }, this.#accounts.sink(namespace));
       this.#reflect(SERVICE_IDENTITIES, { namespace }, this.#identities.sink(namespace));
       this.#reflect(
         CONFIG_MAPS,
@@ -126,7 +134,11 @@ export class Cluster implements DesiredState, RotationRequests {
 
   identity(key: IdentityKey): ServiceIdentity | undefined {
     const found = this.#identities.get(key);
-    if (found === undefined || found.isDeleted || this.#terminating.has(found.object.metadata.namespace))
+    if (
+      found === undefined ||
+      found.isDeleted ||
+      this.#namespaces.isTerminating(found.object.metadata.namespace)
+    )
       return undefined;
     return found.object;
   }
@@ -169,7 +181,7 @@ export class Cluster implements DesiredState, RotationRequests {
   }
 
   serviceAccountExists(namespace: string, name: string): boolean {
-    return this.#accounts.has(`${namespace}/${name}`);
+    return this.#accounts.has(namespace, name);
   }
 
   bundleNamespaces(): readonly string[] {
@@ -251,53 +263,11 @@ export class Cluster implements DesiredState, RotationRequests {
     this.#buffer.namespaces();
   }
 
-  #accountSink(namespace: string | undefined): Sink {
-    const changed = (account: string): void => {
-      const [at = "", name] = account.split("/");
-      for (const key of this.#identities.keysIn(at)) {
-        const { metadata, spec } = this.#identities.get(key)?.object ?? {};
-        if ((spec?.serviceAccountName ?? metadata?.name) === name) this.#buffer.identity(key);
-      }
-    };
-    return {
-      set: (object) => {
-        const account = keyOf(object);
-        if (this.#accounts.has(account)) return;
-        this.#accounts.add(account);
-        changed(account);
-      },
-      remove: (object) => {
-        if (this.#accounts.delete(keyOf(object))) changed(keyOf(object));
-      },
-      retain: (keys) => {
-        for (const account of this.#accounts) {
-          const isWithin = namespace === undefined || account.startsWith(`${namespace}/`);
-          if (isWithin && !keys.has(account) && this.#accounts.delete(account)) changed(account);
-        }
-      },
-    };
-  }
-
-  #namespaceSink(): Sink {
-    const drop = (name: string): void => {
-      this.#namespaces.delete(name);
-      this.#terminating.delete(name);
-      this.#namespacesChanged();
-    };
-    return {
-      set: ({ metadata: { name, labels = {}, deletionTimestamp } }) => {
-        this.#namespaces.set(name, { labels });
-        if (deletionTimestamp !== undefined && !this.#terminating.has(name)) {
-          this.#terminating.add(name);
-          for (const key of this.#identities.keysIn(name)) this.#buffer.identity(key);
-        }
-        this.#namespacesChanged();
-      },
-      remove: ({ metadata }) => drop(metadata.name),
-      retain: (keys) => {
-        for (const name of this.#namespaces.keys()) if (!keys.has(name)) drop(name);
-      },
-    };
+  #accountChanged(namespace: string, name: string): void {
+    for (const key of this.#identities.keysIn(namespace)) {
+      const { metadata, spec } = this.#identities.get(key)?.object ?? {};
+      if ((spec?.serviceAccountName ?? metadata?.name) === name) this.#buffer.identity(key);
+    }
   }
 
   #namespacesChanged(): void {
@@ -309,9 +279,9 @@ export class Cluster implements DesiredState, RotationRequests {
     const { watchNamespaces } = this.#options;
     if (!this.hasTrustDomain) return [];
     const selector = this.trustDomain().spec.bundle?.namespaceSelector ?? {};
-    return [...this.#namespaces]
+    return [...this.#namespaces.living()]
       .filter(([name]) => watchNamespaces === undefined || watchNamespaces.includes(name))
-      .filter(([name, { labels }]) => !this.#terminating.has(name) && selects(selector, labels))
+      .filter(([, labels]) => selects(selector, labels))
       .map(([name]) => name)
       .sort();
   }
@@ -319,6 +289,12 @@ export class Cluster implements DesiredState, RotationRequests {
   #objectSink(kind: ObjectRef["kind"], namespace: string | undefined, except?: string): Sink {
     const { objects } = this;
     const isWithin = (one: string): boolean => (namespace === undefined ? one !== except : one === namespace);
+    const retain = (keys: ReadonlySet<string>, version: bigint): void => {
+      for (const { ownerUid, ...ref } of objects.missing(kind, { keys, version }, isWithin)) {
+        objects.drop(ref);
+        this.#outputChanged(ref, ownerUid);
+      }
+    };
     return {
       set: (object) => {
         if (kind === "PeerAuthentication" && objects.setServesPeerAuthentication(true)) this.#meshChanged();
@@ -333,15 +309,13 @@ export class Cluster implements DesiredState, RotationRequests {
         const removed = objects.remove(kind, object);
         if (removed !== undefined) this.#outputChanged({ kind, ...at(object) }, removed.ownerUid);
       },
-      retain: (keys) => {
+      retain: (keys, version) => {
         if (kind === "PeerAuthentication" && objects.setServesPeerAuthentication(true)) this.#meshChanged();
-        for (const { ownerUid, ...ref } of objects.missing(kind, keys, isWithin)) {
-          objects.drop(ref);
-          this.#outputChanged(ref, ownerUid);
-        }
+        retain(keys, version);
       },
       absent: () => {
         if (kind === "PeerAuthentication" && objects.setServesPeerAuthentication(false)) this.#meshChanged();
+        retain(new Set(), LAST_VERSION);
       },
     };
   }
@@ -364,12 +338,12 @@ export class Cluster implements DesiredState, RotationRequests {
         if (own.delete(name)) onOperatorSecret(name, undefined);
         else rest.remove(object);
       },
-      retain: (keys) => {
+      retain: (keys, version) => {
         for (const name of own.keys()) {
           if (!keys.has(`${operatorNamespace}/${name}`) && own.delete(name))
             onOperatorSecret(name, undefined);
         }
-        rest.retain(keys);
+        rest.retain(keys, version);
       },
     };
   }

@@ -62,8 +62,11 @@ export class IdentityTable {
         const known = this.#identities.get(keyOf(object));
         if (known !== undefined && known.version <= versionOf(object)) this.#drop(keyOf(object));
       },
-      retain: (keys) => {
-        for (const key of this.keysIn(namespace)) if (!keys.has(key)) this.#drop(key);
+      retain: (keys, version) => {
+        for (const key of this.keysIn(namespace)) {
+          const known = this.#identities.get(key);
+          if (known !== undefined && known.version <= version && !keys.has(key)) this.#drop(key);
+        }
       },
     };
   }

@@ -47,6 +47,9 @@ export const APPLY = "application/apply-patch+yaml";
  */
 export const CREATE_ONLY = "1";
 
+/** No object is newer. */
+export const LAST_VERSION: bigint = 2n ** 64n;
+
 export function versionOf({ metadata }: KubeObject): bigint {
   return BigInt(metadata.resourceVersion);
 }

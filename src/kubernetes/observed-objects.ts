@@ -119,14 +119,16 @@ export class ObservedObjects implements ObservedState {
     this.#forget(ref, this.#objects[ref.kind].get(keyOfRef(ref)));
   }
 
-  /** The objects of a kind that are within `isWithin` and not among `keys`. */
+  /** The objects of a kind that a list of a collection has not shown, although they are no newer than it. */
   missing(
     kind: Kind,
-    keys: ReadonlySet<string>,
+    list: { readonly keys: ReadonlySet<string>; readonly version: bigint },
     isWithin: (namespace: string) => boolean,
   ): readonly (ObjectRef & { readonly ownerUid: string | undefined })[] {
-    return [...this.#objects[kind]].flatMap(([key, { object }]) =>
-      keys.has(key) || !isWithin(object.ref.namespace) ? [] : [{ ...object.ref, ownerUid: object.ownerUid }],
+    return [...this.#objects[kind]].flatMap(([key, { object, version }]) =>
+      list.keys.has(key) || version > list.version || !isWithin(object.ref.namespace)
+        ? []
+        : [{ ...object.ref, ownerUid: object.ownerUid }],
     );
   }
 

@@ -4,21 +4,24 @@
 
 import { backoff } from "../core/backoff.ts";
 import { type Milliseconds, milliseconds } from "../core/brand.ts";
-import type { Clock } from "../core/clock.ts";
+import { type Clock, throwIfAborted } from "../core/clock.ts";
 import { isOperatorError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
 import type { KubeClient } from "./client.ts";
 import { isStatus, KubeApiError } from "./errors.ts";
-import { type KubeList, type KubeObject, keyOf } from "./objects.ts";
+import { type KubeList, type KubeObject, keyOf, LAST_VERSION } from "./objects.ts";
 import { collectionPath, type Resource } from "./resources.ts";
 
 /** Takes what a reflector sees. Objects may come more than once and in an older state than known: compare versions. */
 export interface Sink {
   set(object: KubeObject): void;
   remove(object: KubeObject): void;
-  /** After a list: whatever of this collection is not among `keys` (`<namespace>/<name>`) is gone. */
-  retain(keys: ReadonlySet<string>): void;
-  /** The server does not know the kind. */
+  /**
+   * After a list: whatever of this collection is not among `keys` (`<namespace>/<name>`) is gone, unless it is known in a
+   * newer state than `version`, that of the list: then it was made meanwhile.
+   */
+  retain(keys: ReadonlySet<string>, version: bigint): void;
+  /** The server does not know the kind, so there is none of it. Default: `retain` without any. */
   absent?(): void;
 }
 
@@ -34,14 +37,24 @@ export interface ReflectorOptions {
   /** Asks for `PartialObjectMetadata`: no spec, no status. */
   readonly metadataOnly?: boolean;
   readonly sink: Sink;
+  /** Called after each complete list. */
   readonly onRelist?: (reason: RelistReason) => void;
+  /** Told of what will be tried again. */
   readonly onError?: (error: unknown) => void;
 }
 
-export type RelistReason = "Start" | "Expired" | "Unknown";
+/**
+ * `Expired`: the server no longer knows what came after the last event; `Unknown`: it knows less than we do (it was restored
+ * from a backup); `Absent`: it did not know the kind.
+ */
+export type RelistReason = "Start" | "Expired" | "Unknown" | "Absent";
 
-const PAGE = "500";
+const PAGE = "250";
+/** Milliseconds: so long at most others wait while a page is read. */
+const SLICE = 8;
 const BACKOFF = { base: milliseconds(800), cap: milliseconds(30_000) } as const;
+/** A server that does not answer at all is not spared by waiting, and its users wait for us when it is back. */
+const UNREACHABLE = { base: milliseconds(800), cap: milliseconds(8000) } as const;
 /** Seconds; spread, so that not all watches are opened anew at once. */
 const WATCH_SECONDS = { min: 300, spread: 300 } as const;
 /** A kind that is not there is asked for again after this long. */
@@ -80,39 +93,48 @@ export class Reflector {
 
   /** Until `signal` aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, random, sink, onError } = this.#options;
+    const { clock } = this.#options;
     let version: string | undefined;
     let reason: RelistReason = "Start";
     let failures = 0;
     while (!signal.aborted) {
-      const started = clock.monotonic();
+      let opened = Number.POSITIVE_INFINITY;
+      let error: unknown;
       try {
         version ??= await this.#list(reason, signal);
         this.#settle();
+        opened = clock.monotonic();
         version = await this.#watch(version, signal);
-        failures = clock.monotonic() - started < SHORTEST_WATCH ? failures + 1 : 0;
-      } catch (error) {
+      } catch (caught) {
         if (signal.aborted) return;
-        if (isExpired(error)) {
-          version = undefined;
-          reason = "Expired";
-        } else if (isStatus(error, 404)) {
-          version = undefined;
-          sink.retain(new Set());
-          sink.absent?.();
-          this.#settle();
-          await clock.sleep(milliseconds(ABSENT_POLL * (1 + random.uniform() / 2)), signal);
-          continue;
-        } else onError?.(error);
-        failures += 1;
+        error = caught;
+        const why = reasonToList(error);
+        if (why !== undefined) [version, reason] = [undefined, why];
       }
-      if (failures > 0) await clock.sleep(backoff(failures, BACKOFF, random), signal);
+      if (error === undefined && clock.monotonic() - opened >= SHORTEST_WATCH) failures = 0;
+      else failures += 1;
+      await this.#pause(error, failures, signal);
     }
+  }
+
+  async #pause(error: unknown, failures: number, signal: AbortSignal): Promise<void> {
+    const { clock, random, sink, onError } = this.#options;
+    if (failures === 0) return;
+    if (isStatus(error, 404)) {
+      if (sink.absent === undefined) sink.retain(new Set(), LAST_VERSION);
+      else sink.absent();
+      this.#settle();
+      return clock.sleep(milliseconds(ABSENT_POLL * (1 + random.uniform() / 2)), signal);
+    }
+    if (error !== undefined && reasonToList(error) === undefined) onError?.(error);
+    const isAnswer = error === undefined || error instanceof KubeApiError;
+    const wanted = error instanceof KubeApiError ? (error.retryAfter ?? 0) * 1000 : 0;
+    const pause = Math.max(wanted, backoff(failures, isAnswer ? BACKOFF : UNREACHABLE, random));
+    await clock.sleep(milliseconds(pause), signal);
   }
 
   async #list(reason: RelistReason, signal: AbortSignal): Promise<string> {
     const { client, sink, onRelist } = this.#options;
-    onRelist?.(reason);
     const seen = new Set<string>();
     let from: string | undefined;
     for (;;) {
@@ -126,24 +148,44 @@ export class Reflector {
         signal,
       );
       this.#heard();
-      for (const item of body.items ?? []) {
-        seen.add(keyOf(item));
-        sink.set(item);
+      await this.#take(body.items ?? [], seen);
+      throwIfAborted(signal);
+      from = body.metadata.continue || undefined;
+      if (from === undefined) {
+        const { resourceVersion } = body.metadata;
+        sink.retain(seen, BigInt(resourceVersion));
+        onRelist?.(reason);
+        return resourceVersion;
       }
-      from = body.metadata.continue;
-      if (from !== undefined && from !== "") {
-        // Let others run between two pages.
-        await new Promise((resolve) => setImmediate(resolve));
-        continue;
-      }
-      sink.retain(seen);
-      return body.metadata.resourceVersion;
+    }
+  }
+
+  /** Lets others run every now and then. */
+  async #take(items: readonly KubeObject[], seen: Set<string>): Promise<void> {
+    const { clock } = this.#options;
+    let since = clock.monotonic();
+    for (const item of items) {
+      seen.add(keyOf(item));
+      this.#tell("set", item);
+      if (clock.monotonic() - since < SLICE) continue;
+      await new Promise((resolve) => setImmediate(resolve));
+      since = clock.monotonic();
+    }
+  }
+
+  /** One object that cannot be taken up must not keep the others from being seen. */
+  #tell(what: "set" | "remove", object: KubeObject): void {
+    const { sink, onError } = this.#options;
+    try {
+      sink[what](object);
+    } catch (error) {
+      onError?.(error);
     }
   }
 
   /** The version to go on from, when the server ended the watch. */
   async #watch(version: string, signal: AbortSignal): Promise<string> {
-    const { client, random, sink } = this.#options;
+    const { client, random } = this.#options;
     const timeoutSeconds = Math.floor(WATCH_SECONDS.min + random.uniform() * WATCH_SECONDS.spread);
     const query = {
       ...this.#selectors(),
@@ -159,8 +201,8 @@ export class Reflector {
         this.#heard();
         if (type === "ERROR") throw statusError(object);
         const one = object as KubeObject;
-        if (type === "DELETED") sink.remove(one);
-        else if (type !== "BOOKMARK") sink.set(one);
+        if (type === "DELETED") this.#tell("remove", one);
+        else if (type !== "BOOKMARK") this.#tell("set", one);
         current = one.metadata.resourceVersion;
       }
     } catch (error) {
@@ -210,10 +252,11 @@ function statusError(object: unknown): KubeApiError {
   return new KubeApiError(code ?? 500, reason ?? "", `watch: ${message ?? "error"}`);
 }
 
-/** 410 Gone in either form: the version is too old to go on from. */
-function isExpired(error: unknown): boolean {
-  return (
-    error instanceof KubeApiError &&
-    (error.status === 410 || error.reason === "Expired" || error.reason === "Gone")
-  );
+/** Why the version is no longer one to go on from; undefined: it still is. */
+function reasonToList(error: unknown): RelistReason | undefined {
+  if (!(error instanceof KubeApiError)) return undefined;
+  const { status, reason, message } = error;
+  if (status === 404) return "Absent";
+  if (status === 410 || reason === "Expired" || reason === "Gone") return "Expired";
+  return message.includes("Too large resource version") ? "Unknown" : undefined;
 }

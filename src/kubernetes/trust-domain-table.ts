@@ -46,9 +46,13 @@ export class TrustDomainTable {
         const after = this.#domains.get(object.metadata.name);
         if (before === undefined || after === undefined || isOtherWish(before, after)) this.#onChanged();
       },
-      remove: ({ metadata }) => this.#drop(metadata.name),
-      retain: (keys) => {
-        for (const name of this.#domains.keys()) if (!keys.has(name)) this.#drop(name);
+      remove: (object) => {
+        const known = this.#domains.get(object.metadata.name);
+        if (known !== undefined && known.version <= versionOf(object)) this.#drop(object.metadata.name);
+      },
+      retain: (keys, version) => {
+        for (const [name, known] of this.#domains)
+          if (known.version <= version && !keys.has(name)) this.#drop(name);
       },
     };
   }
