@@ -8,6 +8,7 @@ import type { Clock } from "../core/clock.ts";
 import { isOperatorError } from "../core/errors.ts";
 import { publicHash } from "../reconcile/facts.ts";
 import { bundleManifest } from "../reconcile/manifests/config-map.ts";
+import type { ObjectRef } from "../reconcile/state.ts";
 import type { TrustDomainPolicy } from "../registration/trust-domain-policy.ts";
 import type { ReconcileResult, Reconciler } from "./controller.ts";
 import type { Applier, DesiredState, EventRecorder, ObservedState } from "./ports.ts";
@@ -31,6 +32,8 @@ export class BundleReconciler implements Reconciler {
   readonly #deps: BundleReconcilerDeps;
   /** Namespaces where an object that is not meshid's has the bundle's name. */
   readonly #blocked = new Set<string>();
+  /** By namespace, what lies under names that the bundle has no more; looked for once for each name. */
+  #former: { readonly name: string; readonly refs: Map<string, readonly ObjectRef[]> } | undefined;
 
   constructor(deps: BundleReconcilerDeps) {
     this.#deps = deps;
@@ -47,9 +50,14 @@ export class BundleReconciler implements Reconciler {
     if (!desired.bundleNamespaces().includes(namespace)) {
       this.#blocked.delete(namespace);
       await applier.prune({ kind: "ConfigMap", namespace, name: place.name }, uid, signal);
+      await this.#pruneFormer(namespace, signal);
       return {};
     }
-    if (!authority.isReady() || this.isCurrent(namespace)) return {};
+    if (!authority.isReady()) return {};
+    if (this.isCurrent(namespace)) {
+      await this.#pruneFormer(namespace, signal);
+      return {};
+    }
     try {
       await applier.apply(bundleManifest(place, authority.view()), signal);
     } catch (error) {
@@ -59,7 +67,21 @@ export class BundleReconciler implements Reconciler {
     }
     this.#blocked.delete(namespace);
     onChanged();
+    await this.#pruneFormer(namespace, signal);
     return {};
+  }
+
+  /** Once the bundle is there under its name, it goes from where it was before. */
+  async #pruneFormer(namespace: string, signal: AbortSignal): Promise<void> {
+    const { desired, observed, applier } = this.#deps;
+    const { uid } = desired.trustDomain().metadata;
+    const name = this.#deps.policy().bundle.configMapName;
+    if (this.#former?.name !== name) {
+      const all = observed.ownedBy(uid).filter((ref) => ref.kind === "ConfigMap" && ref.name !== name);
+      this.#former = { name, refs: Map.groupBy(all, (ref) => ref.namespace) };
+    }
+    for (const ref of this.#former.refs.get(namespace) ?? []) await applier.prune(ref, uid, signal);
+    this.#former.refs.delete(namespace);
   }
 
   /** Whether the namespace holds the bundle as it is now. */
