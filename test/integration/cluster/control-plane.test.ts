@@ -126,8 +126,10 @@ describeCluster("the shared control plane", () => {
   it("is the version that was asked for, to kubectl and helm too", async () => {
     const version = await kube.request({ method: "GET", path: "/version" });
     const { gitVersion } = version.body as { readonly gitVersion: string };
-    if (process.env["KUBEBUILDER_ASSETS"] === undefined) expect(gitVersion).toBe(kube.version);
     expect(gitVersion).toMatch(/^v1\.\d+\.\d+$/);
+    const minorOf = (version: string): string => version.replace(/\.\d+$/, "");
+    // Not every patch is published; and a folder of one's own may have any version.
+    if (!process.env["KUBEBUILDER_ASSETS"]) expect(minorOf(gitVersion)).toBe(minorOf(kube.version));
     expect((await kube.kubectl(["version"])).stderr).not.toContain("WARNING");
     expect((await kube.helm(["list", "--all-namespaces"])).code).toBe(0);
   });

@@ -41,7 +41,7 @@ export async function findPrograms(version: string): Promise<ReadonlyMap<Program
     [
       `Kubernetes ${version} for tests: no ${missing.join(", ")} in ${places.join(" or ")}, and no way to get them.`,
       ...tried.map((line) => `  ${line}`),
-      "Do one of these: name a folder with the programs in KUBEBUILDER_ASSETS; allow access to github.com and dl.k8s.io;",
+      "Do one of these: name a folder with the programs in KUBEBUILDER_ASSETS; allow access to github.com, dl.k8s.io and get.helm.sh;",
       "install Go 1.26 or newer. MESHID_SKIP_CLUSTER_TESTS=1 turns the suites that need them off.",
     ].join("\n"),
   );
