@@ -216,7 +216,7 @@ export class Cluster implements DesiredState, RotationRequests {
 
   /** Takes up what a write of ours was answered with, so that its echo is no news. */
   wrote(resource: Resource, object: KubeObject): void {
-    if (resource === SERVICE_IDENTITIES) this.#identities.set(object);
+    if (resource === SERVICE_IDENTITIES) this.#identities.wrote(object);
     else this.#trustDomains.set(object);
   }
 
@@ -298,9 +298,10 @@ export class Cluster implements DesiredState, RotationRequests {
     return {
       set: (object) => {
         if (kind === "PeerAuthentication" && objects.setServesPeerAuthentication(true)) this.#meshChanged();
-        const before = objects.ownerUidOf({ kind, ...at(object) });
-        if (!objects.set(kind, object)) return;
         const ref = { kind, ...at(object) };
+        const before = objects.ownerUidOf(ref);
+        // What a write of ours was answered with may be newer: then what came in between is looked at by its owner.
+        if (!objects.set(kind, object) && objects.versionOf(ref) === versionOf(object)) return;
         const owner = objects.ownerUidOf(ref);
         this.#outputChanged(ref, owner);
         if (before !== owner) this.#outputChanged(ref, before);

@@ -12,6 +12,20 @@ export interface Accepted<T> {
   readonly isDeleted: boolean;
 }
 
+/** Whether more than the status differs. */
+export function isOtherWish<T extends ServiceIdentity | TrustDomainObject>(
+  a: Accepted<T>,
+  b: Accepted<T>,
+): boolean {
+  const [before, after] = [a.object.metadata, b.object.metadata];
+  return (
+    before.uid !== after.uid ||
+    before.generation !== after.generation ||
+    a.isDeleted !== b.isDeleted ||
+    JSON.stringify(before.annotations) !== JSON.stringify(after.annotations)
+  );
+}
+
 const OWN_ANNOTATION = "meshid.dev/";
 
 /** The API server has checked the object against the schema of `crds/`: these are the shapes that it promises. */

@@ -4,7 +4,7 @@
 
 import type { IdentityKey } from "../registration/registration-entry.ts";
 import type { ServiceIdentity } from "../registration/service-identity.ts";
-import { type Accepted, identityOf } from "./identity-objects.ts";
+import { type Accepted, identityOf, isOtherWish } from "./identity-objects.ts";
 import { type KubeObject, keyOf, versionOf } from "./objects.ts";
 import type { Sink } from "./reflector.ts";
 
@@ -51,6 +51,18 @@ export class IdentityTable {
     if (keys === undefined) this.#byNamespace.set(namespace, new Set([key]));
     else keys.add(key);
     return true;
+  }
+
+  /**
+   * Takes up the answer to a write of ours. It is no news, unless it shows a wish that the watch has not told of: the watch
+   * will not tell it any more.
+   */
+  wrote(object: KubeObject): void {
+    const key = keyOf(object);
+    const before = this.#identities.get(key);
+    if (!this.set(object)) return;
+    const after = this.#identities.get(key);
+    if (before === undefined || after === undefined || isOtherWish(before, after)) this.#onChanged(key);
   }
 
   sink(namespace: string | undefined): Sink {

@@ -89,6 +89,11 @@ export class ObservedObjects implements ObservedState {
     return this.#objects[ref.kind].get(keyOfRef(ref))?.uid;
   }
 
+  /** The version of an object that is there. */
+  versionOf(ref: ObjectRef): bigint | undefined {
+    return this.#objects[ref.kind].get(keyOfRef(ref))?.version;
+  }
+
   /** The uid of the controller owner of an object that is there. */
   ownerUidOf(ref: ObjectRef): string | undefined {
     return this.#objects[ref.kind].get(keyOfRef(ref))?.object.ownerUid;

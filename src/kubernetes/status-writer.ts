@@ -57,8 +57,10 @@ export class KubeStatusWriter implements StatusWriter {
     signal: AbortSignal,
   ): Promise<void> {
     const { client, cluster, fence } = this.#options;
+    // The status strategy of a CustomResource ignores a uid in the body, so a namesake is told apart before.
+    if (cluster.uidOf({ ...metadata, kind }) !== metadata.uid) return;
     const at = "namespace" in metadata ? { namespace: metadata.namespace } : {};
-    const { name, uid } = metadata;
+    const { name } = metadata;
     try {
       const { body } = await client.request<KubeObject>(
         {
@@ -66,21 +68,16 @@ export class KubeStatusWriter implements StatusWriter {
           path: objectPath(resource, { ...at, name }, "status"),
           query: { fieldManager: STATUS_FIELD_MANAGER, force: "true" },
           contentType: APPLY,
-          // With the uid a namesake that was made meanwhile is left alone.
-          body: { apiVersion: API_VERSION, kind, metadata: { name, ...at, uid }, status },
+          body: { apiVersion: API_VERSION, kind, metadata: { name, ...at }, status },
           fence,
         },
         signal,
       );
       cluster.wrote(resource, body);
     } catch (error) {
-      // Gone, or another of the same name: the watch tells.
-      if (isStatus(error, 404) || isStatus(error, 409) || isUidMismatch(error)) return;
+      // Gone: the watch tells.
+      if (isStatus(error, 404)) return;
       throw error;
     }
   }
-}
-
-function isUidMismatch(error: unknown): boolean {
-  return isStatus(error, 422) && error.message.includes("metadata.uid");
 }

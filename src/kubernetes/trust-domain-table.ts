@@ -3,7 +3,7 @@
  */
 
 import type { TrustDomainObject } from "../registration/service-identity.ts";
-import { type Accepted, trustDomainOf } from "./identity-objects.ts";
+import { type Accepted, isOtherWish, trustDomainOf } from "./identity-objects.ts";
 import { type KubeObject, versionOf } from "./objects.ts";
 import type { Sink } from "./reflector.ts";
 
@@ -24,28 +24,20 @@ export class TrustDomainTable {
     return this.#domains.values();
   }
 
-  /** Takes an object up, unless a newer state of it is known. Whether it was news. */
-  set(object: KubeObject): boolean {
+  /** Takes an object up, unless a newer state of it is known. */
+  set(object: KubeObject): void {
     const { name, deletionTimestamp } = object.metadata;
     const version = versionOf(object);
-    const known = this.#domains.get(name);
-    if (known !== undefined && version <= known.version) return false;
-    this.#domains.set(name, {
-      object: trustDomainOf(object),
-      version,
-      isDeleted: deletionTimestamp !== undefined,
-    });
-    return true;
+    const before = this.#domains.get(name);
+    if (before !== undefined && version <= before.version) return;
+    const after = { object: trustDomainOf(object), version, isDeleted: deletionTimestamp !== undefined };
+    this.#domains.set(name, after);
+    if (before === undefined || isOtherWish(before, after)) this.#onChanged();
   }
 
   sink(): Sink {
     return {
-      set: (object) => {
-        const before = this.#domains.get(object.metadata.name);
-        if (!this.set(object)) return;
-        const after = this.#domains.get(object.metadata.name);
-        if (before === undefined || after === undefined || isOtherWish(before, after)) this.#onChanged();
-      },
+      set: (object) => this.set(object),
       remove: (object) => {
         const known = this.#domains.get(object.metadata.name);
         if (known !== undefined && known.version <= versionOf(object)) this.#drop(object.metadata.name);
@@ -60,15 +52,4 @@ export class TrustDomainTable {
   #drop(name: string): void {
     if (this.#domains.delete(name)) this.#onChanged();
   }
-}
-
-/** Whether more than the status differs. */
-function isOtherWish(a: Accepted<TrustDomainObject>, b: Accepted<TrustDomainObject>): boolean {
-  const [before, after] = [a.object.metadata, b.object.metadata];
-  return (
-    before.uid !== after.uid ||
-    before.generation !== after.generation ||
-    a.isDeleted !== b.isDeleted ||
-    JSON.stringify(before.annotations) !== JSON.stringify(after.annotations)
-  );
 }

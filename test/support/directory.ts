@@ -48,16 +48,19 @@ export function bytes(data: Readonly<Record<string, string>>): Readonly<Record<s
   return Object.fromEntries(Object.entries(data).map(([key, text]) => [key, Buffer.from(text)]));
 }
 
+/** `owner`: the ServiceIdentity, or the uid of the one that is called payments. */
 export function secretOf(
-  ownerUid: string,
+  owner: string | { readonly name: string; readonly uid: string },
   data: Readonly<Record<string, string>>,
   ref: ObjectRef = SECRET,
 ): SecretManifest {
+  const { name, uid } = typeof owner === "string" ? { name: "payments", uid: owner } : owner;
   return {
     kind: "Secret",
     ref,
-    owner: { kind: "ServiceIdentity", name: "payments", uid: ownerUid },
-    type: "kubernetes.io/tls",
+    owner: { kind: "ServiceIdentity", name, uid },
+    // An API server takes no Secret of that type without the two.
+    type: "tls.crt" in data && "tls.key" in data ? "kubernetes.io/tls" : "Opaque",
     annotations: { "meshid.dev/revision": "1" },
     data: new Secret(bytes(data)),
   };

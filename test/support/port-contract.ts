@@ -7,11 +7,20 @@ import { describeApplier } from "./port-contract/applier.ts";
 import { describeDesired } from "./port-contract/desired.ts";
 import type { PortHarness } from "./port-contract/harness.ts";
 import { describeObserver } from "./port-contract/observer.ts";
-import { describeStores } from "./port-contract/stores.ts";
+import { describeHolders, describeStores } from "./port-contract/stores.ts";
 
 export type { PortHarness } from "./port-contract/harness.ts";
 
-export function describePorts(adapter: string, make: () => Promise<PortHarness>): void {
+export interface PortContract {
+  /** Where nobody can forge a creation timestamp there is no HolderStore. */
+  readonly recordsHolders: boolean;
+}
+
+export function describePorts(
+  adapter: string,
+  { recordsHolders }: PortContract,
+  make: () => Promise<PortHarness>,
+): void {
   describe(`the ports on ${adapter}`, () => {
     let ports: PortHarness;
     let uid: string;
@@ -33,5 +42,6 @@ export function describePorts(adapter: string, make: () => Promise<PortHarness>)
       () => uid,
     );
     describeStores(() => ports);
+    if (recordsHolders) describeHolders(() => ports);
   });
 }

@@ -26,14 +26,18 @@ export function describeApplier(ports: () => PortHarness, uid: () => string): vo
       await ports().applier.apply(secretOf(uid(), PAIR), NEVER);
       const before = ports().observed.secret("shop", "payments-tls");
       const next = {
-        ...secretOf(uid(), { "tls.crt": "crt-2", "key.pem": "key-2" }),
+        ...secretOf(uid(), { "tls.crt": "crt-2", "tls.key": "key-2", "key.pem": "key-2" }),
         annotations: { note: "2" },
       };
       await ports().applier.apply(next, NEVER);
-      expect(await ports().read(SECRET)).toEqual({ "tls.crt": "crt-2", "key.pem": "key-2" });
+      expect(await ports().read(SECRET)).toEqual({
+        "tls.crt": "crt-2",
+        "tls.key": "key-2",
+        "key.pem": "key-2",
+      });
       const after = ports().observed.secret("shop", "payments-tls");
       expect(after).toMatchObject({ ownerUid: uid(), annotations: { note: "2" } });
-      expect(Object.keys(after?.hashes ?? {}).toSorted()).toEqual(["key.pem", "tls.crt"]);
+      expect(Object.keys(after?.hashes ?? {}).toSorted()).toEqual(["key.pem", "tls.crt", "tls.key"]);
       expect(after?.hashes["tls.crt"]).not.toBe(before?.hashes["tls.crt"]);
       expect(ports().observed.ownedBy(uid())).toEqual([SECRET]);
     });
@@ -74,31 +78,29 @@ export function describeApplier(ports: () => PortHarness, uid: () => string): vo
 
     it("leaves the Secret of another owner as it is", async () => {
       const other = await ports().putIdentity("shop", "orders", {});
-      await ports().applier.apply(secretOf(other.metadata.uid, PAIR), NEVER);
+      await ports().applier.apply(secretOf(other.metadata, PAIR), NEVER);
       const attempt = ports().applier.apply(secretOf(uid(), { "tls.key": "mine" }), NEVER);
       expect(await codeOf(attempt)).toBe("NOT_OWNED");
       expect(await ports().read(SECRET)).toEqual(PAIR);
     });
 
     it("amends some keys and leaves the private key", async () => {
-      await ports().applier.apply(secretOf(uid(), PAIR), NEVER);
+      await ports().applier.apply(secretOf(uid(), { ...PAIR, "tls-combined.pem": "both" }), NEVER);
       const set = new Secret({ "ca.crt": Buffer.from("ca-2"), "bundle.json": Buffer.from("{}") });
-      const change = { ref: SECRET, ownerUid: uid(), set, remove: ["tls.crt"], annotations: { note: "2" } };
+      const remove = ["tls-combined.pem"];
+      const change = { ref: SECRET, ownerUid: uid(), set, remove, annotations: { note: "2" } };
       await ports().applier.amend(change, NEVER);
-      expect(await ports().read(SECRET)).toEqual({
-        "tls.key": "key-1",
-        "ca.crt": "ca-2",
-        "bundle.json": "{}",
-      });
+      expect(await ports().read(SECRET)).toEqual({ ...PAIR, "ca.crt": "ca-2", "bundle.json": "{}" });
       const after = ports().observed.secret("shop", "payments-tls");
       expect(after).toMatchObject({ ownerUid: uid(), annotations: { note: "2" } });
-      expect(after?.hashes).toEqual(keyHashes({ "tls.key": Buffer.from("key-1") }));
+      const kept = { "tls.crt": Buffer.from("crt-1"), "tls.key": Buffer.from("key-1") };
+      expect(after?.hashes).toEqual(keyHashes(kept));
       expect(ports().observed.ownedBy(uid())).toEqual([SECRET]);
     });
 
     it("amends nothing of another owner's Secret", async () => {
       const other = await ports().putIdentity("shop", "orders", {});
-      await ports().applier.apply(secretOf(other.metadata.uid, PAIR), NEVER);
+      await ports().applier.apply(secretOf(other.metadata, PAIR), NEVER);
       const set = new Secret({ "tls.key": Buffer.from("mine") });
       const change = { ref: SECRET, ownerUid: uid(), set, remove: ["tls.crt"], annotations: {} };
       expect(await codeOf(ports().applier.amend(change, NEVER))).toBe("NOT_OWNED");
@@ -150,7 +152,7 @@ export function describeApplier(ports: () => PortHarness, uid: () => string): vo
       const ledger = { kind: "Secret", namespace: "bank", name: "ledger-tls" } as const;
       await ports().applier.apply(secretOf(uid(), PAIR), NEVER);
       await ports().applier.apply(policyOf(uid()), NEVER);
-      await ports().applier.apply(secretOf(other.metadata.uid, PAIR, ledger), NEVER);
+      await ports().applier.apply(secretOf(other.metadata, PAIR, ledger), NEVER);
       const kinds = ports()
         .observed.ownedBy(uid())
         .map(({ kind }) => kind);

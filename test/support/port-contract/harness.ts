@@ -24,7 +24,8 @@ export interface PortHarness extends AsyncDisposable {
   readonly observer: Observer;
   readonly journalStore: JournalStore;
   readonly keyStore: KeyStore;
-  readonly holderStore: HolderStore;
+  /** Where creation timestamps can be believed there is none. */
+  readonly holderStore?: HolderStore;
   /** As a user does it; resolves when the adapter has announced it. */
   putIdentity(namespace: string, name: string, spec: object): Promise<ServiceIdentity>;
   deleteIdentity(namespace: string, name: string): Promise<void>;

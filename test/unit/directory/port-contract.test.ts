@@ -6,7 +6,7 @@ import { NEVER, plant, shownIn, startDirectory } from "../../support/directory.t
 import { makeWorkspace, until } from "../../support/local-process.ts";
 import { describePorts, type PortHarness } from "../../support/port-contract.ts";
 
-describePorts("a directory", async (): Promise<PortHarness> => {
+describePorts("a directory", { recordsHolders: true }, async (): Promise<PortHarness> => {
   const workspace = await makeWorkspace();
   const started = await startDirectory(workspace);
   const { directory, changes } = started;
