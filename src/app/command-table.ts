@@ -308,6 +308,36 @@ export const COMMANDS: readonly CommandSpec[] = [
     ],
   },
   {
+    name: "doctor",
+    summary: "Find out what is wrong with meshid in a cluster, and what to do",
+    description:
+      "Asks the API server, with your own rights and without changing anything, whatever can be wrong with meshid and its\n" +
+      "credentials, and prints a remedy for each fault. What you may not read is skipped, with the reason.\n" +
+      "Ends with 1 if a check failed; warnings and skipped checks do not count.",
+    positionals: [],
+    options: [
+      {
+        ...NAMESPACE_OPTION,
+        default: "all",
+        effect: "Looks at the identities, bundles and pods of this namespace only.",
+      },
+      {
+        name: "operator-namespace",
+        type: "string",
+        value: "NAMESPACE",
+        default: "where its Deployment is found, otherwise meshid-system",
+        effect: "The namespace that the meshid controller runs in.",
+      },
+      ...KUBECONFIG_OPTIONS,
+      OUTPUT_OPTION,
+    ],
+    examples: [
+      ["meshid doctor", "the whole cluster"],
+      ["meshid doctor -n shop", "for a team: its own namespace, with its own rights"],
+      ["meshid doctor -o json", "every affected object by name, for a program"],
+    ],
+  },
+  {
     name: "version",
     summary: "Show the version of meshid and of Node",
     description: "Shows the version of meshid, of Node and the platform.",

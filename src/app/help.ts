@@ -5,7 +5,7 @@
 import type { CommandSpec } from "./command.ts";
 import { COMMANDS } from "./command-table.ts";
 import { COMMON_OPTIONS, type OptionSpec } from "./options.ts";
-import type { Paint } from "./output.ts";
+import { type Paint, wrap } from "./output.ts";
 
 const WIDTH = 100;
 
@@ -89,14 +89,4 @@ function entry(name: string, effect: string, notes: readonly string[], paint: Pa
 
 function examplesOf(examples: CommandSpec["examples"]): string {
   return examples.map(([command, purpose]) => `  # ${purpose}\n  ${command}\n`).join("");
-}
-
-function wrap(text: string, width: number): readonly string[] {
-  const lines: string[] = [];
-  for (const word of text.split(" ")) {
-    const last = lines.at(-1);
-    if (last === undefined || last.length + word.length + 1 > width) lines.push(word);
-    else lines[lines.length - 1] = `${last} ${word}`;
-  }
-  return lines;
 }

@@ -13,6 +13,7 @@ export const LOADERS: Readonly<Record<string, () => Promise<RunCommand>>> = {
   verify: async () => (await import("./commands/verify.ts")).runVerify,
   renew: async () => (await import("./commands/renew.ts")).runRenew,
   rotate: async () => (await import("./commands/rotate.ts")).runRotate,
+  doctor: async () => (await import("./commands/doctor.ts")).runDoctor,
   version: async () => (await import("./commands/version.ts")).runVersion,
   completion: async () => (await import("./commands/completion.ts")).runCompletion,
 };

@@ -88,6 +88,17 @@ export function visible(text: string): string {
   });
 }
 
+/** Lines of at most `width` characters, broken at words; a longer word stands alone. */
+export function wrap(text: string, width: number): readonly string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last === undefined || last.length + word.length + 1 > width) lines.push(word);
+    else lines[lines.length - 1] = `${last} ${word}`;
+  }
+  return lines;
+}
+
 function visibleCell(cell: Cell): Cell {
   return { ...cell, text: cell.text === "" ? "-" : visible(cell.text) };
 }

@@ -48,6 +48,12 @@ export function parseRfc3339(text: string): Seconds | undefined {
   return Number.isNaN(time) ? undefined : seconds(Math.floor(time / 1000));
 }
 
+/** The whole second of a `Date` header (RFC 9110 §5.6.7); undefined when `text` is none. */
+export function parseHttpDate(text: string): Seconds | undefined {
+  const time = / GMT$/.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(time) ? undefined : seconds(Math.floor(time / 1000));
+}
+
 /** The calendar form that X.509 needs. */
 export function toDate(instant: Seconds): Date {
   return new Date(instant * 1000);

@@ -40,7 +40,7 @@ type IstioMode = "STRICT" | "PERMISSIVE" | "DISABLE";
 export function planMesh(input: MeshInput): MeshPlan {
   const { entry, mtls, now } = input;
   const own = input.policies.find((one) => one.ownerUid === entry.uid && one.ref.name === entry.name);
-  const shadowedBy = input.policies.find((one) => one !== own && shadows(one, own, mtls.matchLabels));
+  const shadowedBy = shadowingPolicy(input.policies, own, mtls.matchLabels);
   const isStrictAlready = own !== undefined && modeOf(own) === "STRICT";
   if (mtls.mode !== "Strict" || isStrictAlready)
     return { manifest: peerAuthenticationManifest(entry, mtls), strictAfter: undefined, shadowedBy };
@@ -52,6 +52,15 @@ export function planMesh(input: MeshInput): MeshPlan {
   const permissive = peerAuthenticationManifest(entry, { ...mtls, mode: "Permissive" });
   const annotations = { ...permissive.annotations, [STRICT_AFTER_ANNOTATION]: toRfc3339(strictAfter) };
   return { manifest: { ...permissive, annotations }, strictAfter, shadowedBy };
+}
+
+/** Another's policy of the namespace that Istio follows for workloads with `labels`, in place of `own`. */
+export function shadowingPolicy(
+  policies: readonly ObservedPeerAuthentication[],
+  own: ObservedPeerAuthentication | undefined,
+  labels: Readonly<Record<string, string>>,
+): ObservedPeerAuthentication | undefined {
+  return policies.find((one) => one !== own && shadows(one, own, labels));
 }
 
 /** STRICT waits until the workloads have had a certificate for `rotation.propagation`. */

@@ -15,7 +15,7 @@ import { keyHashes } from "../../reconcile/facts.ts";
 import { KNOWN_FORMS } from "../inspect/content.ts";
 import type { InspectOptions } from "../inspect/content-report.ts";
 import { filesReport } from "../inspect/directory-report.ts";
-import { type Fact, type Fault, fact, note, type Report, wrong } from "../inspect/report.ts";
+import { type Fact, type Fault, fact, note, type Report, textOfFact, wrong } from "../inspect/report.ts";
 import { filesIn } from "./secret.ts";
 
 const MAX_FILES = 64;
@@ -68,11 +68,12 @@ function metadataFacts(secret: KubeObject): readonly Fact[] {
 /** Whether it still is what meshid wrote. */
 function ownFaults(secret: KubeObject, { facts }: Report): readonly Fault[] {
   const noted = annotationOf(secret, SPIFFE_ID_ANNOTATION);
-  const held = facts.find(({ name }) => name === "spiffeID")?.value;
+  const found = facts.find(({ name }) => name === "spiffeID");
+  const held = found === undefined ? undefined : textOfFact(found);
   const isOther = held !== undefined && held !== noted;
   return [
     ...(isOther
-      ? [wrong("identity", `was issued for ${noted ?? "nobody"}, but its certificate is for ${String(held)}`)]
+      ? [wrong("identity", `was issued for ${noted ?? "nobody"}, but its certificate is for ${held}`)]
       : []),
     ...changedKeys(secret).map((key) =>
       wrong(

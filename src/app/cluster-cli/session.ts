@@ -35,15 +35,15 @@ export async function withCluster(
   // The transport and what reads a kubeconfig are loaded for the commands that need them.
   const { composeClient } = await import("../compose-client.ts");
   const at = { kubeconfig: textOf(options, "kubeconfig"), context: textOf(options, "context") };
-  const { client, server, namespace, close } = await composeClient(at, io).catch((error: unknown) => {
+  const access = await composeClient(at, io).catch((error: unknown) => {
     if (otherwise === undefined || !isOperatorError(error, "INVALID_CONFIGURATION")) throw error;
     throw new OperatorError("INVALID_CONFIGURATION", `${error.message}; or ${otherwise}`, { cause: error });
   });
   try {
-    const given = textOf(options, "namespace") ?? namespace ?? "default";
-    return await run(makeSession({ client, server, namespace: given }));
+    const namespace = textOf(options, "namespace") ?? access.namespace ?? "default";
+    return await run(makeSession({ client: access.client, server: access.server, namespace }));
   } finally {
-    close();
+    access.close();
   }
 }
 

@@ -2,7 +2,7 @@
  * A report as a person reads it.
  */
 
-import { type Cell, formatFields, formatTable, type Paint, visible } from "../output.ts";
+import { type Cell, formatFields, formatTable, type Paint, visible, wrap } from "../output.ts";
 import { type Fact, type Fault, faultsOf, isGood, type Report, textOfFact } from "./report.ts";
 
 type PlacedFault = Fault & { readonly place: string };
@@ -93,16 +93,6 @@ function faultLine({ severity, rule, message, place }: PlacedFault, paint: Paint
   const head = `${word}  `;
   const text = `${rule}  ${place === "" ? "" : `${place}: `}${message}`;
   return `${head}${wrap(visible(text), WIDTH - 7).join(`\n${" ".repeat(7)}`)}\n`;
-}
-
-function wrap(text: string, width: number): readonly string[] {
-  const lines: string[] = [];
-  for (const word of text.split(" ")) {
-    const last = lines.at(-1);
-    if (last === undefined || last.length + word.length + 1 > width) lines.push(word);
-    else lines[lines.length - 1] = `${last} ${word}`;
-  }
-  return lines;
 }
 
 function capital(text: string): string {

@@ -15,6 +15,7 @@ describe("the commands", () => {
     expect([...NAMES].sort()).toEqual([
       "completion",
       "controller",
+      "doctor",
       "inspect",
       "local",
       "renew",
