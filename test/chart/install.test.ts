@@ -136,6 +136,25 @@ describeCluster("the chart in a cluster", () => {
     LIMIT,
   );
 
+  it("has its policies in force: no identity without the right to its ServiceAccount's token", async () => {
+    const rules = [
+      "create",
+      "role",
+      "si",
+      "--verb=create",
+      "--resource=serviceidentities.meshid.dev",
+      "-n",
+      "shop",
+    ];
+    await expectDone(kube.kubectl(rules));
+    await expectDone(kube.kubectl(["create", "rolebinding", "si", "--role=si", "--user=ann", "-n", "shop"]));
+    const input = JSON.stringify(serviceIdentity({}, { name: "orders" }));
+    const ask = (user: string): Promise<Completed> =>
+      kube.kubectl(["create", "--dry-run=server", "-f", "-", `--as=${user}`], { input });
+    expect((await ask("ann")).stderr).toContain('may not have the identity of ServiceAccount "shop/orders"');
+    expect(await ask("edit")).toMatchObject({ code: 0 });
+  });
+
   it("says at the installation what stays at the end", async () => {
     const notes = (await helm("get", "notes", "meshid")).replaceAll(/\s+/g, " ");
     expect(notes).toContain("cluster.local is not unique");

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { controlPlane, describeCluster } from "../../support/control-plane/shared.ts";
 import type { ApiResponse, ControlPlane } from "../../support/control-plane/types.ts";
 import {
+  FULL_IDENTITY_SPEC,
   REGISTRATION_CASES,
   type RegistrationCase,
   serviceIdentity,
@@ -269,6 +270,21 @@ describeCluster("the CRDs", () => {
     await apply("one", "a");
     const { body } = await apply("two", "b");
     expect((body as KubeObject)["spec"]).toEqual({ jwt: { tokens: [{ audience: "a" }, { audience: "b" }] } });
+  });
+
+  it("store what was applied and nothing more: the same manifest again is no change", async () => {
+    const object = athome(serviceIdentity(FULL_IDENTITY_SPEC, { name: "again" }));
+    const input = JSON.stringify(object);
+    for (const how of [["apply"], ["apply", "--server-side", "--force-conflicts"]]) {
+      await kube.kubectl([...how, "-f", "-"], { input });
+      const before = await kube.request({ method: "GET", path: pathOf(object) });
+      expect(before.body).toMatchObject({ spec: FULL_IDENTITY_SPEC });
+      expect((await kube.kubectl([...how, "-f", "-"], { input })).code).toBe(0);
+      const after = await kube.request({ method: "GET", path: pathOf(object) });
+      const versionOf = ({ body }: ApiResponse): unknown => (body as KubeObject).metadata["resourceVersion"];
+      expect(versionOf(after)).toBe(versionOf(before));
+    }
+    expect(await kube.kubectl(["diff", "-f", "-"], { input })).toEqual({ code: 0, stdout: "", stderr: "" });
   });
 
   it("explain themselves: every field has its type, what it does and an example", async () => {
