@@ -184,6 +184,16 @@ describeCluster("the admission policies of the chart", () => {
     });
   });
 
+  it("know a name that the server makes up, and an apply that creates", async () => {
+    const generated = { ...(identity("") as object), metadata: { generateName: "gen-", namespace: shop } };
+    const refused = await create("writer", generated);
+    expect(refused.stderr).toMatch(new RegExp(`identity of ServiceAccount "${shop}/gen-[a-z0-9]+"`));
+    expect(await create("editor", generated)).toMatchObject({ code: 0 });
+    const apply = ["apply", "--server-side", "-f", "-"];
+    expect((await send("writer", apply, identity("applied"))).stderr).toContain(`"${shop}/applied"`);
+    expect(await send("editor", apply, identity("applied"))).toMatchObject({ code: 0 });
+  });
+
   it("ask again when the spec or an annotation of meshid changes, and not for anything else", async () => {
     expect(await create("editor", identity("a3", {}, { "meshid.dev/renew": "1" }))).toMatchObject({
       code: 0,

@@ -272,6 +272,23 @@ describeCluster("the CRDs", () => {
     expect((body as KubeObject)["spec"]).toEqual({ jwt: { tokens: [{ audience: "a" }, { audience: "b" }] } });
   });
 
+  it("take the largest objects that the schema allows: the rules stay within the server's budget", async () => {
+    for (const [kind, spec] of [
+      ["ServiceIdentity", LARGEST_IDENTITY_SPEC],
+      ["TrustDomain", LARGEST_DOMAIN_SPEC],
+    ] as const) {
+      const object = athome(
+        kind === "TrustDomain"
+          ? trustDomain(spec, { name: `largest.${SUITE}.example` })
+          : serviceIdentity(spec, { name: "largest" }),
+      );
+      expect(refusalIn(await create(object))).toBeUndefined();
+      // The rules on a change look at both.
+      const touched = await merge(pathOf(object), { metadata: { labels: { touched: "1" } } });
+      expect(refusalIn(touched)).toBeUndefined();
+    }
+  });
+
   it("store what was applied and nothing more: the same manifest again is no change", async () => {
     const object = athome(serviceIdentity(FULL_IDENTITY_SPEC, { name: "again" }));
     const input = JSON.stringify(object);
@@ -363,6 +380,62 @@ const IDENTITY_STATUS = {
     condition("Ready", "True", "Degraded", "Istio is not installed"),
     condition("X509Issued", "True", "Issued", "issued"),
   ],
+};
+
+const many = <T>(count: number, make: (index: number) => T): readonly T[] =>
+  Array.from({ length: count }, (_, index) => make(index));
+const padded = (index: number, length: number): string =>
+  `${String(index).padStart(2, "0")}${"a".repeat(length - 2)}`;
+const labelKey = (index: number): string => `${many(4, () => "a".repeat(62)).join(".")}/${padded(index, 63)}`;
+const labels = Object.fromEntries(many(16, (index) => [labelKey(index), "b".repeat(63)]));
+
+const LARGEST_IDENTITY_SPEC = {
+  serviceAccountName: "a".repeat(253),
+  x509: {
+    ttl: "999h1m1s",
+    dnsNames: many(
+      16,
+      (index) => `${padded(index, 63)}.${"b".repeat(63)}.${"c".repeat(63)}.svc.${"d".repeat(53)}`,
+    ),
+    secretName: "s".repeat(253),
+    formats: ["PEM", "Istio", "PKCS12", "Combined"],
+    pkcs12: { passwordSecretRef: { name: "p".repeat(253), key: "k".repeat(253) } },
+  },
+  jwt: {
+    // Half with a default key, for which each character is looked at, and half with a key of their own.
+    tokens: many(8, (index) =>
+      index % 2 === 0
+        ? { audience: padded(index, 249).replaceAll("a", "/"), ttl: "1h" }
+        : { audience: padded(index, 512).replaceAll("a", "/"), key: padded(index, 253), ttl: "1h" },
+    ),
+    secretName: "j".repeat(253),
+  },
+  mtls: {
+    mode: "Strict",
+    selector: { matchLabels: labels },
+    exceptions: many(32, (index) => ({ port: index + 1, mode: "Permissive" })),
+  },
+};
+
+const LARGEST_DOMAIN_SPEC = {
+  authority: { source: "Secret", secretRef: { name: "s".repeat(253) }, rootTTL: "9999h", issuingTTL: "999h" },
+  jwt: { issuer: `https://${many(4, () => "a".repeat(62)).join(".")}:65535/${"p".repeat(246)}` },
+  bundle: {
+    namespaceSelector: {
+      matchLabels: labels,
+      matchExpressions: many(16, (index) => ({
+        key: labelKey(index),
+        operator: "In",
+        values: many(64, (value) => padded(value, 63)),
+      })),
+    },
+    configMapName: "c".repeat(253),
+    additionalRoots: `-----BEGIN CERTIFICATE-----\n${"A".repeat(65_508)}`,
+  },
+  limits: {
+    keyAlgorithms: ["ECDSA-P256", "ECDSA-P384", "RSA-2048", "RSA-3072", "RSA-4096", "Ed25519"],
+    identitiesPerNamespace: 1_000_000,
+  },
 };
 
 /** Accepted where the table says so, otherwise refused at that field with those words. */
