@@ -11,6 +11,7 @@ import type { ObjectRef } from "../reconcile/state.ts";
 import { API_VERSION } from "../registration/service-identity.ts";
 import type { KubeClient, KubeRequest } from "./client.ts";
 import { isStatus, KubeApiError } from "./errors.ts";
+import { findByList } from "./find.ts";
 import { APPLY, CREATE_ONLY, FIELD_MANAGER, type KubeObject, ownerUidOf, secretContent } from "./objects.ts";
 import type { ObservedObjects } from "./observed-objects.ts";
 import { CONFIG_MAPS, objectPath, PEER_AUTHENTICATIONS, type Resource, SECRETS } from "./resources.ts";
@@ -123,6 +124,8 @@ export class KubeApplier implements Applier {
   }
 
   async #get(ref: ObjectRef, signal: AbortSignal): Promise<KubeObject | undefined> {
+    if (ref.kind === "PeerAuthentication")
+      return findByList(this.#options.client, PEER_AUTHENTICATIONS, ref, signal);
     try {
       return (await this.#options.client.request<KubeObject>({ method: "GET", path: pathOf(ref) }, signal))
         .body;

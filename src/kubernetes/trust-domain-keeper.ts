@@ -10,6 +10,7 @@ import { API_VERSION, type TrustDomainObject } from "../registration/service-ide
 import type { KubeClient } from "./client.ts";
 import type { Cluster } from "./cluster.ts";
 import { isStatus } from "./errors.ts";
+import { findByList } from "./find.ts";
 import { APPLY, FIELD_MANAGER, type KubeObject } from "./objects.ts";
 import { collectionPath, objectPath, TRUST_DOMAINS } from "./resources.ts";
 import type { KubeStatusWriter } from "./status-writer.ts";
@@ -56,9 +57,8 @@ export class TrustDomainKeeper {
       cluster.wrote(TRUST_DOMAINS, body);
     } catch (error) {
       if (!isStatus(error, 409)) throw error;
-      const path = objectPath(TRUST_DOMAINS, { name });
-      const { body } = await client.request<KubeObject>({ method: "GET", path }, signal);
-      cluster.wrote(TRUST_DOMAINS, body);
+      const found = await findByList(client, TRUST_DOMAINS, { name }, signal);
+      if (found !== undefined) cluster.wrote(TRUST_DOMAINS, found);
     }
   }
 

@@ -22,6 +22,8 @@ export interface SuiteOptions {
   readonly values?: Readonly<Record<string, unknown>>;
   /** Flags of kube-apiserver. */
   readonly flags?: readonly string[];
+  /** What has to be there before the chart. */
+  readonly prepare?: (kube: OwnControlPlane) => Promise<void>;
   /** The program: default `src/main.ts`. */
   readonly main?: string;
 }
@@ -44,6 +46,7 @@ export class ClusterSuite implements AsyncDisposable {
   static async start(options: SuiteOptions = {}): Promise<ClusterSuite> {
     const kube = await startControlPlane({ flags: options.flags ?? [] });
     try {
+      await options.prepare?.(kube);
       const spec = options.trustDomain ?? { rotation: { propagation: "2s" }, limits: { minTTL: "1m" } };
       const values = { trustDomain: { name: DOMAIN, spec }, ...options.values };
       const main = options.main === undefined ? {} : { main: options.main };

@@ -63,7 +63,7 @@ system:serviceaccount:{{ .Release.Namespace }}:meshid
   verbs: [get, list, watch]
 - apiGroups: [security.istio.io]
   resources: [peerauthentications]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 {{- end }}
 
 {{- define "meshid.namespacedWriteRules" -}}

@@ -23,7 +23,7 @@ const LEASES = { group: "coordination.k8s.io", resource: "leases", where: "opera
 /** `trustDomain`: the one that is served. */
 export function neededRights(trustDomain: string): readonly Right[] {
   const rows: readonly Row[] = [
-    { group: MESHID, resource: "trustdomains", verbs: [...READ, "create"], where: "cluster" },
+    { group: MESHID, resource: "trustdomains", verbs: ["list", "watch", "create"], where: "cluster" },
     { group: MESHID, resource: "trustdomains", verbs: ["patch"], where: "cluster", object: trustDomain },
     { group: MESHID, resource: "trustdomains/status", verbs: ["patch"], where: "cluster" },
     { group: "", resource: "namespaces", verbs: ["list", "watch"], where: "cluster" },
@@ -36,7 +36,7 @@ export function neededRights(trustDomain: string): readonly Right[] {
     { group: "", resource: "serviceaccounts", verbs: ["list", "watch"], where: "served" },
     { group: "", resource: "secrets", verbs: [...READ, ...WRITE], where: "served" },
     { group: "", resource: "configmaps", verbs: [...READ, ...WRITE], where: "served" },
-    { group: ISTIO, resource: "peerauthentications", verbs: [...READ, ...WRITE], where: "served" },
+    { group: ISTIO, resource: "peerauthentications", verbs: ["list", "watch", ...WRITE], where: "served" },
   ];
   return rows.flatMap(({ verbs, ...row }) => verbs.map((verb) => ({ ...row, verb })));
 }
