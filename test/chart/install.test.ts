@@ -82,6 +82,7 @@ describeCluster("the chart in a cluster", () => {
       ["create", "trustdomains.meshid.dev"],
       ["patch", "trustdomains.meshid.dev/cluster.local"],
       ["update", "leases.coordination.k8s.io/meshid", "-n", NAMESPACE],
+      ["watch", "leases.coordination.k8s.io/meshid", "-n", NAMESPACE],
       ["create", "events.events.k8s.io", "-n", "default"],
     ];
     const no: readonly (readonly string[])[] = [
@@ -93,6 +94,7 @@ describeCluster("the chart in a cluster", () => {
       ["delete", "trustdomains.meshid.dev/cluster.local"],
       ["update", "leases.coordination.k8s.io/other", "-n", NAMESPACE],
       ["get", "leases.coordination.k8s.io/meshid", "-n", "shop"],
+      ["list", "leases.coordination.k8s.io", "-n", NAMESPACE],
       ["escalate", "clusterroles.rbac.authorization.k8s.io"],
       ["patch", "validatingadmissionpolicies.admissionregistration.k8s.io/meshid-own-objects"],
     ];
