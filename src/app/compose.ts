@@ -23,6 +23,7 @@ import { groupId } from "./group.ts";
 import { OnRenew } from "./on-renew.ts";
 import { PolicyHolder } from "./policy-holder.ts";
 import { loadSchemas } from "./schemas.ts";
+import { whenChanged } from "./when-changed.ts";
 
 export interface LocalDeps {
   readonly clock: Clock;
@@ -100,7 +101,12 @@ export async function composeLocal(config: LocalConfig, deps: LocalDeps): Promis
               "the command of --on-renew failed",
             ),
         });
-  const engine = new Engine({
+  // Until when a key has signed is raised in the journal as it signs: the TrustDomain's status follows.
+  const signing = whenChanged(
+    () => authority.view(),
+    () => engine.rotationRequested(),
+  );
+  const engine: Engine = new Engine({
     desired: directory,
     observed: directory.objects,
     applier: directory.objects,
@@ -132,7 +138,10 @@ export async function composeLocal(config: LocalConfig, deps: LocalDeps): Promis
     specProblem: () => policies.problem,
     meshRootNamespace: MESH_ROOT_NAMESPACE,
     workers: config.workers,
-    onIdentityChanged: (identity) => onRenew?.changed(identity),
+    onIdentityChanged: (identity) => {
+      onRenew?.changed(identity);
+      signing.look();
+    },
     onTrustDomainChanged: () => policies.refresh(),
     onStep: ({ step, keyID }) => {
       events.rotationStep(step, keyID);

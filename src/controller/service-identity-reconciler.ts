@@ -135,7 +135,10 @@ export class ServiceIdentityReconciler implements Reconciler {
     try {
       return await run();
     } catch (error) {
-      const fault = faultOf(error, work, kind);
+      const name = kind === "x509" ? work.entry.x509.secretName : (work.entry.jwt?.secretName ?? "");
+      const fault = isOperatorError(error, "NOT_OWNED")
+        ? this.#conflict(work.entry.namespace, name)
+        : faultOf(error, `${work.entry.namespace}/${name}`);
       if (fault === undefined) throw error;
       this.#deps.audit.refused({
         kind,
@@ -146,6 +149,17 @@ export class ServiceIdentityReconciler implements Reconciler {
       });
       return { fault, changed: false, requeueAt: seconds(work.now + BLOCKED_RETRY) };
     }
+  }
+
+  #conflict(namespace: string, name: string): Fault {
+    const { observed, desired } = this.#deps;
+    const owner = observed.secret(namespace, name)?.ownerUid;
+    const holder = [...desired.identities()].find(({ metadata }) => metadata.uid === owner)?.metadata.name;
+    const message =
+      holder === undefined
+        ? `Secret ${namespace}/${name} exists and is not meshid's: delete it or choose another secretName`
+        : `Secret ${namespace}/${name} is that of ServiceIdentity ${namespace}/${holder}: choose another secretName`;
+    return { reason: "SecretConflict", message };
   }
 
   #refuse(key: string, identity: ServiceIdentity, fault: Fault): void {
@@ -179,21 +193,14 @@ function worthAnEvent(changed: readonly Condition[]): readonly Condition[] {
   return faults.length > 0 ? faults : changed.filter((one) => one.type === "Ready");
 }
 
-function faultOf(error: unknown, work: Work, kind: "x509" | "jwt"): Fault | undefined {
-  const name = kind === "x509" ? work.entry.x509.secretName : work.entry.jwt?.secretName;
-  if (isOperatorError(error, "NOT_OWNED")) {
-    return {
-      reason: "SecretConflict",
-      message: `Secret ${work.entry.namespace}/${name} exists and is not meshid's: delete it or choose another secretName`,
-    };
-  }
+function faultOf(error: unknown, secret: string): Fault | undefined {
   if (isOperatorError(error, "AUTHORITY_NOT_READY") || isOperatorError(error, "CLOCK_SKEW")) {
     return { reason: "AuthorityNotReady", message: error.message };
   }
   if (isOperatorError(error, "WRITE_REFUSED")) {
     return {
       reason: "WriteRefused",
-      message: `the API server refuses to write Secret ${work.entry.namespace}/${name}: ${error.message}`,
+      message: `the API server refuses to write Secret ${secret}: ${error.message}`,
     };
   }
   if (isOperatorError(error, "SIGNING_FAILED")) return { reason: "SigningFailed", message: error.message };

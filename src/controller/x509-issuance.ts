@@ -4,8 +4,8 @@
 
 import { milliseconds, seconds } from "../core/brand.ts";
 import { Secret } from "../core/secret.ts";
-import { CONTENT_ANNOTATION } from "../reconcile/annotations.ts";
-import { issuedHashes, REWRITE_REASONS, x509RenewAt } from "../reconcile/checks.ts";
+import { CONTENT_ANNOTATION, PASSWORD_ANNOTATION } from "../reconcile/annotations.ts";
+import { type IssueReason, issuedHashes, REWRITE_REASONS, x509RenewAt } from "../reconcile/checks.ts";
 import {
   issuedAnnotations,
   x509PublicContent,
@@ -15,6 +15,7 @@ import {
 import { renewAt } from "../reconcile/renewal.ts";
 import type { RegistrationEntry } from "../registration/registration-entry.ts";
 import { encodePrivateKey, generateKey, publicKeyOf } from "../x509/keys.ts";
+import { passwordCheck } from "../x509/keystore.ts";
 import type { IdentityReconcilerDeps, PartResult, Work } from "./work.ts";
 
 const PASSWORD_RETRY = 30;
@@ -28,7 +29,8 @@ export async function issueX509(
   const { entry, plan, x509Secret } = work;
   const password = await passwordOf(deps, entry);
   if (password === "missing") return missingPassword(work);
-  if (plan.x509.issue !== undefined) return issue(deps, work, password, signal);
+  const reason = plan.x509.issue ?? wrongPassword(work, password);
+  if (reason !== undefined) return issue(deps, work, { reason, password }, signal);
   if (plan.x509.refresh && x509Secret !== undefined) {
     const content = x509PublicContent(entry, work.view.caPem, password);
     const notes = issuedAnnotations(entry, content, issuedHashes(x509Secret));
@@ -44,15 +46,20 @@ export async function issueX509(
   return { changed: plan.x509.refresh, ...requeueAt };
 }
 
+/** The keystore cannot be opened with the password as it is now, and a truststore written beside it could not with the old. */
+function wrongPassword({ entry, x509Secret }: Work, password: Secret | undefined): IssueReason | undefined {
+  if (password === undefined) return undefined;
+  const known = x509Secret?.annotations[PASSWORD_ANNOTATION];
+  return known === passwordCheck(password, entry.uid) ? undefined : "WrongPassword";
+}
+
 async function issue(
   deps: IdentityReconcilerDeps,
   work: Work,
-  password: Secret | undefined,
+  { reason, password }: { readonly reason: IssueReason; readonly password: Secret | undefined },
   signal: AbortSignal,
 ): Promise<PartResult> {
   const { entry, plan } = work;
-  const reason = plan.x509.issue;
-  if (reason === undefined) return { changed: false };
   const started = deps.clock.monotonic();
   const heldUntil = isRepair(deps, work) ? deps.rewrites.take(`${entry.uid}/x509`) : undefined;
   if (heldUntil !== undefined) return rewritten(entry.x509.secretName, heldUntil);
@@ -115,7 +122,7 @@ async function passwordOf(
 function missingPassword({ entry, now }: Work): PartResult {
   const { name, key } = entry.x509.passwordSecretRef ?? { name: "", key: "" };
   const message = `spec.x509.pkcs12.passwordSecretRef: key ${key} of Secret ${entry.namespace}/${name} does not exist: create it`;
-  // Nobody tells us when it is created.
+  // Not every adapter tells us when it is created.
   const requeueAt = seconds(now + PASSWORD_RETRY);
   return { fault: { reason: "InvalidSpec", message }, changed: false, requeueAt };
 }

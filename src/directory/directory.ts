@@ -2,7 +2,7 @@
  * Local mode's outside: desired state from one directory, everything written to another, both held against the disk.
  */
 
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { AuthorityKind } from "../authority/slot.ts";
 import type {
@@ -17,8 +17,7 @@ import { type Milliseconds, milliseconds } from "../core/brand.ts";
 import type { Clock } from "../core/clock.ts";
 import { OperatorError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
-import { Secret } from "../core/secret.ts";
-import { isSecretKey } from "../registration/names.ts";
+import type { Secret } from "../core/secret.ts";
 import {
   type ServiceIdentity,
   type ServiceIdentityStatus,
@@ -28,11 +27,12 @@ import {
 import type { TrustDomain } from "../spiffe/trust-domain.ts";
 import { describeProblem, type SourceProblem } from "./documents.ts";
 import { Faults } from "./faults.ts";
-import { ensureDirectory, errnoOf, ifPresent } from "./files.ts";
+import { ensureDirectory, errnoOf } from "./files.ts";
 import { modesFor, ObjectStore, prepareNamespace } from "./object-store.ts";
 import { defaultTrustDomain, identityOf, keyOf, type Merge, Registry, trustDomainOf } from "./registry.ts";
 import { readRequests } from "./requests.ts";
 import { HeldRotations } from "./rotation-requests.ts";
+import { SecretFiles } from "./secret-files.ts";
 import { type Scan, Source, type ValidateDocument } from "./source.ts";
 import { SourceWatcher } from "./source-watcher.ts";
 import { journalStore, keyStore } from "./state-stores.ts";
@@ -75,6 +75,7 @@ export class Directory implements DesiredState, StatusWriter, RotationRequests {
   readonly #rotations = new HeldRotations();
   readonly #watcher: SourceWatcher;
   readonly #statusFiles: StatusFiles;
+  readonly #secrets: SecretFiles;
   #namespaces: readonly string[] | undefined;
   #known = new Set<string>();
   #problems: readonly SourceProblem[] = [];
@@ -90,6 +91,7 @@ export class Directory implements DesiredState, StatusWriter, RotationRequests {
     this.journal = journalStore(options.state, () => this.#hasEvidence());
     this.keys = keyStore(options.state);
     this.#statusFiles = new StatusFiles(options.gid);
+    this.#secrets = new SecretFiles(options.identities);
     this.#watcher = new SourceWatcher(options.clock);
     this.#source = new Source(options.identities, options.validate);
     this.#registry = new Registry(options.state, options.clock, options.random);
@@ -130,6 +132,7 @@ export class Directory implements DesiredState, StatusWriter, RotationRequests {
   adopt(): void {
     this.objects.mend();
     if (this.#first !== undefined) this.#adopt(this.#first, this.#registry.merge(this.#first));
+    this.#secrets.changed(this.#identities.values());
     this.#first = undefined;
     this.#trustDomain = undefined;
   }
@@ -171,11 +174,7 @@ export class Directory implements DesiredState, StatusWriter, RotationRequests {
   }
 
   async secretValue(namespace: string, name: string, key: string): Promise<Secret | undefined> {
-    if (!isSecretKey(key)) return undefined;
-    const path = join(this.#options.identities, namespace, name, key);
-    const text = ifPresent(path, () => readFileSync(path, "utf8"));
-    // What an editor or `echo` puts at the end of a file is no part of a password.
-    return text === undefined ? undefined : new Secret(text.replace(/\r?\n$/, ""));
+    return this.#secrets.value(namespace, name, key);
   }
 
   pending(): Readonly<Partial<Record<AuthorityKind, string>>> {
@@ -336,7 +335,8 @@ export class Directory implements DesiredState, StatusWriter, RotationRequests {
         const namespaces = this.bundleNamespaces().join();
         this.#adopt(scan, merge);
         if (merge.trustDomainChanged) changes.trustDomainChanged();
-        if (merge.changed.length > 0) await changes.identitiesChanged(merge.changed);
+        const changed = [...merge.changed, ...this.#secrets.changed(this.#identities.values())];
+        if (changed.length > 0) await changes.identitiesChanged(changed);
         if (this.bundleNamespaces().join() !== namespaces) changes.namespacesChanged();
       });
     }

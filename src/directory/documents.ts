@@ -127,5 +127,7 @@ function decode(bytes: Uint8Array): string | undefined {
 /** The library's message on one line. */
 function plain(message: string): string {
   const text = message.replaceAll(/\s+/g, " ").trim();
+  // The parser goes down into lists and maps by calling itself.
+  if (/call stack/i.test(text)) return "is nested too deeply; expected a ServiceIdentity or TrustDomain";
   return /alias/i.test(text) ? `uses too many aliases (${text}); expected at most ${MAX_ALIASES}` : text;
 }

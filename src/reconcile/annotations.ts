@@ -11,6 +11,9 @@ export const TTL_ANNOTATION = "meshid.dev/ttl";
 /** RFC 3339: since when the workload has had a certificate without a gap. */
 export const ISSUED_SINCE_ANNOTATION = "meshid.dev/issued-since";
 
+/** `passwordCheck` of the password that the PKCS#12 files were written with. */
+export const PASSWORD_ANNOTATION = "meshid.dev/password-check";
+
 /** By key of the Secret: a short digest of its value. Public documents are left out. */
 export type KeyHashes = Readonly<Record<string, string>>;
 

@@ -21,6 +21,7 @@ export type IssueReason =
   | "WrongNames"
   | "WrongKeyAlgorithm"
   | "WrongFormats"
+  | "WrongPassword"
   | "WrongTtl"
   | "WrongAuthority"
   | "NotYetValid"

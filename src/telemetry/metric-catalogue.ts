@@ -34,6 +34,7 @@ const ISSUE_REASONS: Readonly<Record<IssueReason, true>> = {
   WrongNames: true,
   WrongKeyAlgorithm: true,
   WrongFormats: true,
+  WrongPassword: true,
   WrongTtl: true,
   WrongAuthority: true,
   NotYetValid: true,

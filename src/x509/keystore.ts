@@ -50,6 +50,14 @@ export interface TruststoreContents {
   readonly random?: Random;
 }
 
+/**
+ * Tells a keystore's password from another one, for whoever wrote the keystore and does not read it back: eight hex digits,
+ * no easier to guess from than the keystore itself.
+ */
+export function passwordCheck(password: Secret, salt: string): string {
+  return encryptionKey(password, Buffer.from(salt), ITERATIONS, { length: 4, prf: "sha256" }).toString("hex");
+}
+
 /** One key entry with its chain. @throws TypeError when the chain is empty. */
 export function encodePkcs12(contents: KeystoreContents): Uint8Array {
   const { key, chain, password, friendlyName, random = systemRandom } = contents;

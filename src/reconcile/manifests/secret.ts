@@ -8,13 +8,14 @@ import { formatDuration } from "../../core/duration.ts";
 import { Secret } from "../../core/secret.ts";
 import type { RegistrationEntry } from "../../registration/registration-entry.ts";
 import type { PrivateKey } from "../../x509/keys.ts";
-import { encodePkcs12, encodeTruststore } from "../../x509/keystore.ts";
+import { encodePkcs12, encodeTruststore, passwordCheck } from "../../x509/keystore.ts";
 import { splitPem } from "../../x509/pem.ts";
 import {
   CONTENT_ANNOTATION,
   encodeKeyHashes,
   ISSUED_SINCE_ANNOTATION,
   type KeyHashes,
+  PASSWORD_ANNOTATION,
   REVISION_ANNOTATION,
   SPIFFE_ID_ANNOTATION,
   TTL_ANNOTATION,
@@ -81,6 +82,9 @@ export function x509SecretManifest(issued: IssuedX509): SecretManifest {
       [REVISION_ANNOTATION]: String(issued.revision),
       [TTL_ANNOTATION]: formatDuration(entry.x509.ttl),
       [ISSUED_SINCE_ANNOTATION]: toRfc3339(issued.issuedSince),
+      ...(issued.password === undefined
+        ? {}
+        : { [PASSWORD_ANNOTATION]: passwordCheck(issued.password, entry.uid) }),
     },
   };
 }

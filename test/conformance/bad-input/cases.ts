@@ -48,6 +48,41 @@ export const BAD_INPUTS: readonly BadInput[] = [
     says: ["bad.yaml", /alias/i],
   },
   {
+    name: "YAML nested without end",
+    prepare: file("bad.yaml", `a: ${"[".repeat(100_000)}${"]".repeat(100_000)}\n`),
+    code: 1,
+    says: ["bad.yaml:1", "nested too deeply", "expected"],
+  },
+  {
+    name: "a key that stands twice",
+    prepare: file("bad.yaml", `${document("  x509: {ttl: 1h}\n")}spec: {}\n`),
+    code: 1,
+    says: ["bad.yaml:8", "unique"],
+  },
+  {
+    name: "one broken document among good ones",
+    prepare: file("good.yaml", `kind: [\n---\n${identityYaml("good")}---\n- a list\n`),
+    code: 1,
+    says: ["good.yaml:2", "good.yaml:8", "is not an object"],
+  },
+  {
+    name: "a file that cannot be read",
+    prepare: async (work) => {
+      const path = join(work.identities, "secret.yaml");
+      // The superuser may read every file: there the kernel's own refuses.
+      if (process.getuid?.() === 0) return symlink("/proc/self/mem", path);
+      await writeFile(path, identityYaml("unseen"), { mode: 0o000 });
+    },
+    code: 1,
+    says: ["secret.yaml", /cannot be read \(E(IO|ACCES)\)/],
+  },
+  {
+    name: "a link to nowhere",
+    prepare: (work) => symlink("/nonexistent/file", join(work.identities, "gone.yaml")),
+    code: 1,
+    says: ["gone.yaml", "cannot be read (ENOENT)"],
+  },
+  {
     name: "a file of 10 MB",
     prepare: file("big.yaml", `# ${"x".repeat(10_000_000)}\n`),
     code: 1,
@@ -175,6 +210,34 @@ export const BAD_INPUTS: readonly BadInput[] = [
     status: ["shop/beta", "IdentityConflict"],
   },
   {
+    name: "two identities for one Secret",
+    prepare: async (work) => {
+      await work.put("a.yaml", document("  x509: {secretName: same}\n", "alpha"));
+      await work.put("b.yaml", document("  x509: {secretName: same}\n", "beta"));
+    },
+    code: 1,
+    says: [/shop\/(alpha|beta): choose another secretName/],
+    status: ["shop/beta", "SecretConflict"],
+  },
+  {
+    name: "a Secret in the way that is not meshid's",
+    prepare: async (work) => {
+      await mkdir(join(work.out, "shop/bad-tls"), { recursive: true });
+      await writeFile(join(work.out, "shop/bad-tls/tls.crt"), "precious");
+      await work.put("bad.yaml", identityYaml("bad"));
+    },
+    code: 1,
+    says: ["shop/bad-tls", "not meshid's"],
+    status: ["shop/bad", "SecretConflict"],
+  },
+  {
+    name: "names of the files that local mode writes",
+    prepare: file("bad.yaml", document("  x509: {secretName: good.serviceidentity.yaml}\n")),
+    code: 1,
+    says: ["bad.yaml:7", "spec.x509.secretName", "expected"],
+    status: ["shop/bad", "InvalidSpec"],
+  },
+  {
     name: "two files for one object",
     prepare: async (work) => {
       await work.put("a.yaml", identityYaml("twin"));
@@ -253,6 +316,27 @@ export const BAD_INPUTS: readonly BadInput[] = [
     args: (work) => ["--identities", join(work.dir, "none")],
     code: 2,
     says: ["none"],
+  },
+  {
+    name: "an OUT inside of the identities directory",
+    prepare: async () => {},
+    args: (work) => ["--out", join(work.identities, "out")],
+    code: 2,
+    says: ["--out", "lies in --identities"],
+  },
+  {
+    name: "an identities directory inside of OUT",
+    prepare: async () => {},
+    args: (work) => ["--out", work.dir],
+    code: 2,
+    says: ["--out", "holds --identities"],
+  },
+  {
+    name: "a STATE inside of the identities directory",
+    prepare: async () => {},
+    args: (work) => ["--state", join(work.identities, "state")],
+    code: 2,
+    says: ["--state", "lies in --identities"],
   },
   {
     name: "an OUT that is a file",
