@@ -138,6 +138,8 @@ function isEnforced(binding: KubeObject): boolean {
 }
 
 export interface Operator {
+  /** The whole cluster was looked through, and it has no Deployment of meshid. */
+  readonly isAbsent: boolean;
   readonly namespace: string;
   readonly serviceAccount: string;
   readonly trustDomain: string;
@@ -151,6 +153,7 @@ export async function gatherRights(
   operator: Operator,
 ): Promise<Known<readonly RightFact[]>> {
   const { session } = gathering;
+  if (operator.isAbsent) return { known: false, why: "there is no controller to ask about" };
   const what = "ask for the rights of others (create subjectaccessreviews.authorization.k8s.io)";
   return known(gathering, what, async () => {
     const isSelf = (await ownName(session)) === userOf(operator);

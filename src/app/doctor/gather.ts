@@ -54,6 +54,7 @@ export async function gatherFacts(
   const trustDomainsRead = gatherTrustDomains(gathering);
   const rights = trustDomainsRead.then((domains) =>
     gatherRights(gathering, {
+      isAbsent: deployments.known && deployment === undefined,
       namespace: operatorNamespace,
       serviceAccount: deployment?.serviceAccount ?? "meshid",
       trustDomain:

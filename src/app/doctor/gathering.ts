@@ -28,7 +28,8 @@ export async function known<T>(
     return { known: true, value: await read() };
   } catch (error) {
     if (isForbidden(error)) return { known: false, why: `you may not ${what}` };
-    if (isUnknownKind(error)) return { known: false, why: `the cluster does not know the kind: ${what}` };
+    if (isUnknownKind(error))
+      return { known: false, why: `you cannot ${what}: the cluster does not know the kind` };
     if (!isOperatorError(error)) throw error;
     if (error.code === "CLUSTER_UNREACHABLE") unanswered.push(what);
     return { known: false, why: messageOf(error) };

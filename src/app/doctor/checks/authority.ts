@@ -121,7 +121,8 @@ function keyVerdict(kind: AuthorityKind, all: readonly AuthorityStatus[], now: S
 }
 
 export function checkBundles(facts: Facts): Verdict {
-  const { bundles, namespaces, trustDomains } = facts;
+  const { bundles, crds, namespaces, trustDomains } = facts;
+  if (crds.known && crds.value.some(({ isPresent }) => !isPresent)) return skipped("meshid is not installed");
   if (!bundles.known) return skipped(bundles.why);
   if (!namespaces.known) return skipped(namespaces.why);
   const domain = trustDomains.known ? servedAmong(trustDomains.value) : undefined;
