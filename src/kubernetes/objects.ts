@@ -3,6 +3,7 @@
  */
 
 import type { ObjectRef } from "../reconcile/state.ts";
+import { API_GROUP } from "../registration/service-identity.ts";
 
 export interface KubeMeta {
   readonly name: string;
@@ -17,6 +18,7 @@ export interface KubeMeta {
   readonly labels?: Readonly<Record<string, string>>;
   readonly finalizers?: readonly string[];
   readonly ownerReferences?: readonly {
+    readonly apiVersion?: string;
     readonly uid: string;
     readonly kind: string;
     readonly name: string;
@@ -57,6 +59,12 @@ export function versionOf({ metadata }: KubeObject): bigint {
 /** The uid of the controller owner. */
 export function ownerUidOf({ metadata }: KubeObject): string | undefined {
   return metadata.ownerReferences?.find((owner) => owner.controller === true)?.uid;
+}
+
+/** Whether its controller owner is a ServiceIdentity or a TrustDomain, of whatever version and living or not. */
+export function isOwnedByMeshid({ metadata }: KubeObject): boolean {
+  const owner = metadata.ownerReferences?.find((one) => one.controller === true);
+  return owner?.apiVersion?.startsWith(`${API_GROUP}/`) === true;
 }
 
 /** `<namespace>/<name>`, or the name alone of what belongs to the cluster. */

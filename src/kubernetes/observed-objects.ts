@@ -12,7 +12,15 @@ import type {
   ObservedPeerAuthentication,
   ObservedSecret,
 } from "../reconcile/state.ts";
-import { configMapContent, type KubeObject, ownerUidOf, refOf, secretContent, versionOf } from "./objects.ts";
+import {
+  configMapContent,
+  isOwnedByMeshid,
+  type KubeObject,
+  ownerUidOf,
+  refOf,
+  secretContent,
+  versionOf,
+} from "./objects.ts";
 
 type AnyObserved = ObservedSecret | ObservedConfigMap | ObservedPeerAuthentication;
 
@@ -144,14 +152,14 @@ export class ObservedObjects implements ObservedState {
   #observe(kind: Kind, ref: ObjectRef, object: KubeObject): AnyObserved {
     const meta = { ownerUid: ownerUidOf(object), annotations: object.metadata.annotations ?? {} };
     switch (kind) {
-      case "Secret": {
-        const content = secretContent(object);
-        return this.#withAuthorities(observeSecret(ref, meta, content), content);
-      }
-      case "ConfigMap": {
-        const content = configMapContent(object);
-        return this.#withAuthorities(observeConfigMap(ref, meta, content), content);
-      }
+      case "Secret":
+        return this.#ofContent(object, secretContent, (content, annotations) =>
+          observeSecret(ref, { ...meta, annotations }, content),
+        );
+      case "ConfigMap":
+        return this.#ofContent(object, configMapContent, (content, annotations) =>
+          observeConfigMap(ref, { ...meta, annotations }, content),
+        );
       case "PeerAuthentication":
         return {
           ref,
@@ -161,6 +169,25 @@ export class ObservedObjects implements ObservedState {
         };
       default:
         return unreachable(kind);
+    }
+  }
+
+  /**
+   * Anyone can give an object our label. Of one that no object of meshid owns nothing is kept but that it is there; one whose
+   * content defeats its readers is taken for one without content, which its owner replaces.
+   */
+  #ofContent<T extends ObservedSecret | ObservedConfigMap>(
+    object: KubeObject,
+    contentOf: (object: KubeObject) => Content,
+    observe: (content: Content, annotations: Readonly<Record<string, string>>) => T,
+  ): T {
+    if (!isOwnedByMeshid(object)) return observe({}, {});
+    const annotations = object.metadata.annotations ?? {};
+    try {
+      const content = contentOf(object);
+      return this.#withAuthorities(observe(content, annotations), content);
+    } catch {
+      return observe({}, annotations);
     }
   }
 

@@ -101,7 +101,8 @@ export function handsOf(plane: ControlPlane): Hands {
     if (status >= 300) throw new Error(`${status} ${JSON.stringify(body)}`);
     return body as KubeObject;
   };
-  const put: Hands["put"] = async (resource, at, content) => {
+  const put: Hands["put"] = async (resource, { namespace, name }, content) => {
+    const at = { ...(namespace === undefined ? {} : { namespace }), name };
     const { metadata = {}, ...rest } = content as { readonly metadata?: object };
     const { apiVersion, kind } = resource;
     return good(
