@@ -5,11 +5,8 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { buildImage, docker, TAG } from "../../support/image.ts";
 import { mustShell } from "./cluster.ts";
-
-/** What the chart installs and the guide's Deployments run. */
-const TAG = "meshid:0.1.0";
-const BUILD_LIMIT_MS = 800_000;
 
 /** E2E_IMAGE names the archive; where it is not set, docker builds one. @throws Error saying what is missing. */
 export async function loadImage(): Promise<void> {
@@ -26,7 +23,8 @@ export async function loadImage(): Promise<void> {
   const scratch = await mkdtemp(join(tmpdir(), "meshid-e2e-"));
   try {
     const archive = join(scratch, "meshid.tar");
-    await mustShell(`docker build -t ${TAG} . && docker save -o '${archive}' ${TAG}`, BUILD_LIMIT_MS);
+    await buildImage(TAG);
+    await docker("save", "--output", archive, TAG);
     await mustShell(`${load} '${archive}'`);
   } finally {
     await rm(scratch, { recursive: true });

@@ -6,7 +6,7 @@ import { getObject, kubectl, until } from "./cluster.ts";
 
 export type PeerName = "payments" | "orders";
 export const PEERS: readonly PeerName[] = ["payments", "orders"];
-export const otherThan = (name: PeerName): PeerName => (name === "payments" ? "orders" : "payments");
+const otherThan = (name: PeerName): PeerName => (name === "payments" ? "orders" : "payments");
 
 /** What examples/peers/peer.ts prints once a second. */
 export interface PeerState {
@@ -41,7 +41,7 @@ export async function stateOf(name: PeerName): Promise<PeerState> {
   return JSON.parse(line) as PeerState;
 }
 
-export async function identity(name: PeerName): Promise<NonNullable<IdentityStatus["status"]>> {
+async function identity(name: PeerName): Promise<NonNullable<IdentityStatus["status"]>> {
   const object = await getObject<IdentityStatus>("-n", "shop", "serviceidentity", name);
   return object?.status ?? {};
 }
@@ -56,7 +56,7 @@ export async function issuedSerial(name: PeerName): Promise<string> {
   return bare((await identity(name)).x509?.serialNumber ?? "");
 }
 
-export const bare = (serial: string): string => serial.toLowerCase().replace(/^0+/, "");
+const bare = (serial: string): string => serial.toLowerCase().replace(/^0+/, "");
 
 /** Asks for a renewal and stays until meshid has honoured it. Answers the new serial number. */
 export async function renew(name: PeerName, value: string, limitMs = 30_000): Promise<string> {
