@@ -170,7 +170,7 @@ describe("JWT-SVID", () => {
 });
 
 describe("interop traps on JWT-SVIDs", () => {
-  it("T2 sets kid on every token and wants it on every token", async () => {
+  it("J-04, T2 sets the optional kid on every token and wants it on every token (§2.2)", async () => {
     expect(readJwt(await issue()).header.kid).toBe("key-1");
     expect(refusal({ header: { kid: undefined } })).toBe("VERIFICATION_FAILED kid");
   });

@@ -121,6 +121,13 @@ function opensslAccepts(chain: readonly Certificate[], root: Certificate = pki.r
 }
 
 describe("X509-SVID, issuer", () => {
+  it("ID-13 the signing authority of a trust domain has SVIDs of its own (SPIFFE-ID §3.1)", () => {
+    for (const certificate of [pki.root, pki.issuing]) {
+      expect(certificate.uris).toEqual([`spiffe://${TRUST_DOMAIN}`]);
+      expect(certificate.isCA).toBe(true);
+    }
+  });
+
   it("X-01 a leaf has exactly one URI, its SPIFFE ID (§2)", () => {
     expect(leaf.uris).toEqual([SPIFFE_ID]);
   });
