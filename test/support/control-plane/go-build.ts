@@ -100,8 +100,9 @@ export async function buildPrograms({
     await chmod(join(scratch, BINARY), 0o755);
     await rename(join(scratch, BINARY), join(cache, BINARY));
     for (const program of PROGRAMS.filter((name) => missing.includes(name))) {
-      await rm(join(cache, program), { force: true });
-      await symlink(BINARY, join(cache, program));
+      // By rename: another build may end at the same moment.
+      await symlink(BINARY, join(scratch, program));
+      await rename(join(scratch, program), join(cache, program));
     }
   } finally {
     await rm(scratch, { recursive: true, force: true });
