@@ -395,7 +395,7 @@ describeCluster("the commands in a cluster", () => {
     for (const [path, body] of objects) await must(suite.kube, { method: "POST", path, body });
   }
 
-  it("doctor sees that nobody leads, that work waits and that a bundle was changed", async () => {
+  it("doctor sees that nobody leads, that a Secret is gone and that bundles are gone or changed", async () => {
     const namespace = await suite.namespace();
     await controller.kill();
     await must(suite.kube, {

@@ -528,7 +528,7 @@ describe("a fault", () => {
       healthy({ identities: meshed }, { pods: is([pod(["payments-tls"]), pod(["other"])]) }),
       /1 pod under .*shop\/payments-0 \(sidecar, identity payments, Secret payments-tls\)/,
     ],
-  ])("%s: %s for %s, with a remedy", (name, result, _, facts, message) => {
+  ])("%s: %s for %s, with a remedy", (...[name, result, , facts, message]) => {
     const finding = resultOf(name, facts);
     expect(finding).toMatchObject({ result, message: expect.stringMatching(message) });
     expect(finding?.remedy).toMatch(/\w{3}/);
