@@ -1,0 +1,105 @@
+import { beforeEach, describe, expect, it } from "@jest/globals";
+import { Claims } from "../../../src/controller/claims.ts";
+import { OperatorError } from "../../../src/core/errors.ts";
+import { FakeWorld } from "../../support/fake-ports.ts";
+
+class MemoryHolders {
+  stored: ReadonlyMap<string, string> = new Map();
+  saves = 0;
+  failing = false;
+
+  async load(): Promise<ReadonlyMap<string, string>> {
+    return this.stored;
+  }
+  async save(holders: ReadonlyMap<string, string>): Promise<void> {
+    if (this.failing) throw new OperatorError("STORAGE_FAILED", "the disk is full", { retryable: true });
+    this.saves++;
+    this.stored = holders;
+  }
+}
+
+describe("Claims", () => {
+  let world: FakeWorld;
+  let store: MemoryHolders;
+  let claims: Claims;
+
+  beforeEach(() => {
+    world = new FakeWorld();
+    store = new MemoryHolders();
+    claims = new Claims(world, store);
+  });
+
+  const at = (hour: number): { creationTimestamp: string } => ({
+    creationTimestamp: `2027-01-01T0${hour}:00:00Z`,
+  });
+  const conflict = (name: string): string | undefined => claims.otherHolder(`shop/${name}`);
+
+  it("gives an account to the oldest, and on record before anyone is told", async () => {
+    world.want("young", { serviceAccountName: "pay" }, at(2));
+    world.want("old", { serviceAccountName: "pay" }, at(1));
+    await claims.open();
+    expect([conflict("young"), conflict("old")]).toEqual(["shop/old", undefined]);
+    expect([...store.stored]).toEqual([["shop/pay", "old-uid"]]);
+  });
+
+  it("leaves it with who is on record, however old a newcomer says that it is", async () => {
+    world.want("a", { serviceAccountName: "pay" }, at(5));
+    await claims.open();
+    world.want("b", { serviceAccountName: "pay" }, at(1));
+    expect(await claims.update(["shop/b"])).toEqual(expect.arrayContaining(["shop/a", "shop/b"]));
+    expect([conflict("a"), conflict("b")]).toEqual([undefined, "shop/a"]);
+  });
+
+  it("hands it on when the holder goes or asks for another, and names who has to be looked at again", async () => {
+    world.want("a", { serviceAccountName: "pay" }, at(1));
+    world.want("b", { serviceAccountName: "pay" }, at(2));
+    world.want("c", { serviceAccountName: "pay" }, at(3));
+    await claims.open();
+    world.wanted.delete("shop/a");
+    expect(await claims.update(["shop/a"])).toEqual(expect.arrayContaining(["shop/b", "shop/c"]));
+    expect([conflict("b"), conflict("c")]).toEqual([undefined, "shop/b"]);
+    world.want("b", { serviceAccountName: "other" }, at(2));
+    expect(await claims.update(["shop/b"])).toContain("shop/c");
+    expect([conflict("b"), conflict("c")]).toEqual([undefined, undefined]);
+  });
+
+  it("does not take a new object of the same name for the one that it replaces", async () => {
+    world.want("a", { serviceAccountName: "pay" }, at(1));
+    world.want("b", { serviceAccountName: "pay" }, at(2));
+    await claims.open();
+    world.want("a", { serviceAccountName: "pay" }, { uid: "a-again", ...at(3) });
+    await claims.update(["shop/a"]);
+    expect([conflict("a"), conflict("b")]).toEqual(["shop/b", undefined]);
+  });
+
+  it("changes nothing when the record could not be saved", async () => {
+    world.want("a", {}, at(1));
+    await claims.open();
+    world.want("b", { serviceAccountName: "a" }, at(2));
+    world.wanted.delete("shop/a");
+    store.failing = true;
+    await expect(claims.update(["shop/a", "shop/b"])).rejects.toMatchObject({ code: "STORAGE_FAILED" });
+    expect([...store.stored]).toEqual([["shop/a", "a-uid"]]);
+    store.failing = false;
+    await claims.update(["shop/a", "shop/b"]);
+    expect(conflict("b")).toBeUndefined();
+  });
+
+  it("saves nothing when nothing moved", async () => {
+    world.want("a", {}, at(1));
+    await claims.open();
+    for (let times = 0; times < 3; times++) await claims.update(["shop/a"]);
+    expect(store.saves).toBe(1);
+  });
+
+  it("bounds a namespace by age, and lets one in when another goes", async () => {
+    for (const [index, name] of ["a", "b", "c"].entries()) world.want(name, {}, at(index));
+    await claims.open();
+    const beyond = (): readonly string[] =>
+      ["a", "b", "c"].filter((name) => claims.exceeds(`shop/${name}`, 2));
+    expect(beyond()).toEqual(["c"]);
+    world.wanted.delete("shop/a");
+    await claims.update(["shop/a"]);
+    expect(beyond()).toEqual([]);
+  });
+});
