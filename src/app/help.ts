@@ -25,8 +25,10 @@ export function mainHelp(paint: Paint): string {
     `${paint("bold", "Usage:")} meshid COMMAND [options]\n\n` +
     `${paint("bold", "Commands:")}\n${commands}\n` +
     `${paint("bold", "Examples:")}\n${examplesOf([
+      ["meshid doctor", "what is wrong in the cluster, and what to do"],
+      ["meshid status", "who is ready in the cluster, and until when"],
       ["meshid local --identities identities --out out", "serve a directory of ServiceIdentity files"],
-      ["meshid status --out out", "who is ready, and until when"],
+      ["meshid status --out out", "the same of that directory"],
       ["meshid inspect out/shop/payments-tls", "what a credential is, and what is wrong with it"],
     ])}\n` +
     `${paint("bold", "Exit codes:")}\n${codes}\n` +

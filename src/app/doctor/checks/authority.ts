@@ -20,7 +20,8 @@ const SHARE = { warning: 0.6, failed: 0.8 } as const;
 const KINDS: readonly AuthorityKind[] = ["Root", "Issuing", "JWT"];
 /** Reasons of conditions that wait for their time or for others, beside those that are True. */
 const ORDINARY: ReadonlySet<string> = new Set(["Idle", "Publishing", "Bootstrapping"]);
-const UNUSUAL_ROTATION: ReadonlySet<string> = new Set(["ConsumersExcluded", "Paused"]);
+/** Reasons that call for a person, although nothing is refused. */
+const UNUSUAL: ReadonlySet<string> = new Set(["ConsumersExcluded", "Paused", "Degraded"]);
 
 export function checkTrustDomain({ trustDomains, operatorNamespace }: Facts): Verdict {
   if (!trustDomains.known) return skipped(trustDomains.why);
@@ -44,7 +45,7 @@ export function checkTrustDomain({ trustDomains, operatorNamespace }: Facts): Ve
       `docs/conditions.md explains the reason; kubectl -n ${operatorNamespace} logs deploy/meshid`,
       [name],
     );
-  const unusual = conditions.filter(({ reason }) => UNUSUAL_ROTATION.has(reason));
+  const unusual = conditions.filter(({ reason }) => UNUSUAL.has(reason));
   if (unusual.length > 0)
     return warning(
       `TrustDomain ${name}: ${unusual.map(inWords).join("; ")}`,

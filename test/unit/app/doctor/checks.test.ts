@@ -259,6 +259,17 @@ describe("a fault", () => {
     [
       "trust-domain",
       "warning",
+      "a spec that cannot be served",
+      healthy({
+        trustDomains: is([
+          trustDomain({ conditions: [condition("Ready", "True", "Degraded", "spec.jwt: bad")] }),
+        ]),
+      }),
+      /Ready is True: Degraded: spec\.jwt: bad/,
+    ],
+    [
+      "trust-domain",
+      "warning",
       "a second one",
       healthy({
         trustDomains: is([
