@@ -207,6 +207,7 @@ describe("planIdentity, whatever is found", () => {
         if (issue === undefined) expect(isUsable).toBe(true);
         if (isUsable) expect([undefined, "RenewalDue"]).toContain(issue);
       }),
+      { numRuns: 5000 },
     );
   });
 });
