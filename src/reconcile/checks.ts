@@ -69,7 +69,10 @@ const X509_CHECKS: readonly X509Check[] = [
   },
   { reason: "WrongAuthority", fails: (facts, { issuers }) => !issuers.has(facts.authorityKeyID) },
   { reason: "NotYetValid", fails: (facts, { now }) => facts.notBefore > now },
-  { reason: "RenewalDue", fails: (facts, { entry, now }) => now >= x509RenewAt(entry, facts) },
+  {
+    reason: "RenewalDue",
+    fails: (facts, { entry, now }) => now >= Math.min(x509RenewAt(entry, facts), facts.notAfter),
+  },
   { reason: "ManualRenewal", fails: (_, { isManualRenewalDue }) => isManualRenewalDue },
 ];
 
@@ -107,7 +110,10 @@ const TOKEN_CHECKS: readonly TokenCheck[] = [
   { reason: "WrongTtl", fails: (facts, { token }) => facts.expiresAt - facts.issuedAt > token.ttl },
   { reason: "WrongAuthority", fails: (facts, { keyIDs }) => !keyIDs.has(facts.keyID) },
   { reason: "NotYetValid", fails: (facts, { now }) => facts.issuedAt > now },
-  { reason: "RenewalDue", fails: (facts, { entry, now }) => now >= tokenRenewAt(entry, facts) },
+  {
+    reason: "RenewalDue",
+    fails: (facts, { entry, now }) => now >= Math.min(tokenRenewAt(entry, facts), facts.expiresAt),
+  },
   { reason: "ManualRenewal", fails: (_, { isManualRenewalDue }) => isManualRenewalDue },
 ];
 
