@@ -17,7 +17,7 @@ import { AccountTable } from "./account-table.ts";
 import { ChangeBuffer } from "./change-buffer.ts";
 import type { KubeClient } from "./client.ts";
 import { isStatus } from "./errors.ts";
-import type { Accepted } from "./identity-objects.ts";
+import type { AcceptedTrustDomain } from "./identity-objects.ts";
 import { IdentityTable } from "./identity-table.ts";
 import { NamespaceTable } from "./namespace-table.ts";
 import { type KubeObject, LAST_VERSION, secretContent, versionOf } from "./objects.ts";
@@ -169,7 +169,7 @@ export class Cluster implements DesiredState, RotationRequests {
   }
 
   /** Everything known of TrustDomain objects, those that are not served included. */
-  *trustDomains(): Iterable<Accepted<TrustDomainObject>> {
+  *trustDomains(): Iterable<AcceptedTrustDomain> {
     yield* this.#trustDomains.values();
   }
 
@@ -291,7 +291,7 @@ export class Cluster implements DesiredState, RotationRequests {
     const isWithin = (one: string): boolean => (namespace === undefined ? one !== except : one === namespace);
     const retain = (keys: ReadonlySet<string>, version: bigint): void => {
       for (const { ownerUid, ...ref } of objects.missing(kind, { keys, version }, isWithin)) {
-        objects.drop(ref);
+        objects.drop(ref, version);
         this.#outputChanged(ref, ownerUid);
       }
     };

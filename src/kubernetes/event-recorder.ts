@@ -10,6 +10,7 @@ import { isOperatorError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
 import { API_VERSION } from "../registration/service-identity.ts";
 import type { KubeClient } from "./client.ts";
+import { isStatus } from "./errors.ts";
 import { collectionPath, EVENTS, objectPath } from "./resources.ts";
 
 type RecordedEvent = Parameters<EventRecorder["record"]>[0];
@@ -30,13 +31,18 @@ interface Series {
   readonly namespace: string;
   count: number;
   lastAt: number;
+  /** When the count was written last; the first event needs none. */
+  writtenAt: number | undefined;
 }
 
 const MAX_QUEUE = 5000;
 const MAX_SERIES = 5000;
 /** A repetition within this time counts as the same series. */
 const SERIES_TIME: Milliseconds = milliseconds(360_000);
+/** The count of a series is written at most this often: an event in between is in the next one's count. */
+const UPDATE_TIME: Milliseconds = milliseconds(30_000);
 const WRITERS = 2;
+/** Bytes. */
 const MAX_NOTE = 1024;
 /** The API server wants one for events of what has no namespace. */
 const DEFAULT_NAMESPACE = "default";
@@ -88,37 +94,58 @@ export class KubeEventRecorder implements EventRecorder {
     if (known !== undefined && now - known.lastAt < SERIES_TIME) {
       known.count += 1;
       known.lastAt = now;
-      await client.request(
-        {
-          method: "PATCH",
-          path: objectPath(EVENTS, known),
-          contentType: "application/merge-patch+json",
-          body: { series: { count: known.count, lastObservedTime: this.#microTime() } },
-        },
-        signal,
-      );
-      return;
+      if (known.writtenAt !== undefined && now - known.writtenAt < UPDATE_TIME) return;
+      if (await this.#update(known, signal)) return;
     }
     const series = this.#start(event);
     this.#remember(key, series);
-    await client.request(
-      {
-        method: "POST",
-        path: collectionPath(EVENTS, series.namespace),
-        body: this.#body(event, uid, series),
-      },
-      signal,
-    );
+    try {
+      await client.request(
+        {
+          method: "POST",
+          path: collectionPath(EVENTS, series.namespace),
+          body: this.#body(event, uid, series),
+        },
+        signal,
+      );
+    } catch (error) {
+      // Nothing to count on.
+      if (this.#series.get(key) === series) this.#series.delete(key);
+      throw error;
+    }
+  }
+
+  /** Whether it was there to be updated: events live an hour, and anyone may delete them. */
+  async #update(series: Series, signal: AbortSignal): Promise<boolean> {
+    const { client, clock } = this.#options;
+    series.writtenAt = clock.monotonic();
+    try {
+      await client.request(
+        {
+          method: "PATCH",
+          path: objectPath(EVENTS, series),
+          contentType: "application/merge-patch+json",
+          body: { series: { count: series.count, lastObservedTime: this.#microTime() } },
+        },
+        signal,
+      );
+      return true;
+    } catch (error) {
+      if (isStatus(error, 404)) return false;
+      throw error;
+    }
   }
 
   #start({ regarding }: RecordedEvent): Series {
     const { clock, random } = this.#options;
     const suffix = Buffer.from(random.bytes(8)).toString("hex");
     return {
-      name: `${regarding.name.slice(0, 230)}.${suffix}`,
+      // No part of a name may end in anything but a letter or a digit.
+      name: `${regarding.name.slice(0, 230).replace(/[^a-z0-9]+$/, "")}.${suffix}`,
       namespace: regarding.namespace ?? DEFAULT_NAMESPACE,
       count: 1,
       lastAt: clock.monotonic(),
+      writtenAt: undefined,
     };
   }
 
@@ -144,7 +171,7 @@ export class KubeEventRecorder implements EventRecorder {
       action: "Reconcile",
       type,
       reason,
-      note: message.length > MAX_NOTE ? `${message.slice(0, MAX_NOTE - 1)}…` : message,
+      note: shortened(message),
       regarding: {
         apiVersion: API_VERSION,
         kind: regarding.kind,
@@ -163,4 +190,12 @@ export class KubeEventRecorder implements EventRecorder {
   #wakeAll(): void {
     for (const wake of this.#wake.splice(0)) wake();
   }
+}
+
+function shortened(message: string): string {
+  if (Buffer.byteLength(message) <= MAX_NOTE) return message;
+  const end = "…";
+  const bytes = Buffer.from(message).subarray(0, MAX_NOTE - Buffer.byteLength(end));
+  // A character that was cut in two reads as U+FFFD.
+  return `${bytes.toString("utf8").replace(/\ufffd+$/, "")}${end}`;
 }

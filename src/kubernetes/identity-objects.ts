@@ -12,6 +12,10 @@ export interface Accepted<T> {
   readonly isDeleted: boolean;
 }
 
+export interface AcceptedTrustDomain extends Accepted<TrustDomainObject> {
+  readonly finalizers: readonly string[];
+}
+
 /** Whether more than the status differs. */
 export function isOtherWish<T extends ServiceIdentity | TrustDomainObject>(
   a: Accepted<T>,

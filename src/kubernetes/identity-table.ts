@@ -7,11 +7,13 @@ import type { ServiceIdentity } from "../registration/service-identity.ts";
 import { type Accepted, identityOf, isOtherWish } from "./identity-objects.ts";
 import { type KubeObject, keyOf, versionOf } from "./objects.ts";
 import type { Sink } from "./reflector.ts";
+import { Tombstones } from "./tombstones.ts";
 
 export class IdentityTable {
   readonly #identities = new Map<IdentityKey, Accepted<ServiceIdentity>>();
   readonly #byNamespace = new Map<string, Set<IdentityKey>>();
   readonly #byUid = new Map<string, IdentityKey>();
+  readonly #gone = new Tombstones();
   readonly #onChanged: (key: IdentityKey) => void;
 
   constructor(onChanged: (key: IdentityKey) => void) {
@@ -40,7 +42,7 @@ export class IdentityTable {
     const key = keyOf(object);
     const version = versionOf(object);
     const known = this.#identities.get(key);
-    if (known !== undefined && version <= known.version) return false;
+    if (known === undefined ? this.#gone.covers(key, version) : version <= known.version) return false;
     const identity = identityOf(object);
     const { uid, namespace } = identity.metadata;
     if (known !== undefined) this.#byUid.delete(known.object.metadata.uid);
@@ -72,18 +74,20 @@ export class IdentityTable {
       },
       remove: (object) => {
         const known = this.#identities.get(keyOf(object));
-        if (known !== undefined && known.version <= versionOf(object)) this.#drop(keyOf(object));
+        if (known === undefined || known.version <= versionOf(object))
+          this.#drop(keyOf(object), versionOf(object));
       },
       retain: (keys, version) => {
         for (const key of this.keysIn(namespace)) {
           const known = this.#identities.get(key);
-          if (known !== undefined && known.version <= version && !keys.has(key)) this.#drop(key);
+          if (known !== undefined && known.version <= version && !keys.has(key)) this.#drop(key, version);
         }
       },
     };
   }
 
-  #drop(key: IdentityKey): void {
+  #drop(key: IdentityKey, version: bigint): void {
+    this.#gone.add(key, version);
     const known = this.#identities.get(key);
     if (known === undefined) return;
     const { uid, namespace } = known.object.metadata;

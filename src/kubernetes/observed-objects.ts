@@ -21,6 +21,7 @@ import {
   secretContent,
   versionOf,
 } from "./objects.ts";
+import { Tombstones } from "./tombstones.ts";
 
 type AnyObserved = ObservedSecret | ObservedConfigMap | ObservedPeerAuthentication;
 
@@ -48,6 +49,7 @@ export class ObservedObjects implements ObservedState {
   readonly #policies = new Map<string, Map<string, ObservedPeerAuthentication>>();
   /** By digest of the documents: they are the same almost everywhere. */
   readonly #authorities = new Map<string, CarriedAuthorities>();
+  readonly #gone = new Tombstones();
   #authoritiesLimit = MIN_AUTHORITIES;
   #servesPeerAuthentication = false;
 
@@ -112,7 +114,7 @@ export class ObservedObjects implements ObservedState {
     const ref = refOf(kind, object);
     const known = this.#objects[kind].get(keyOfRef(ref));
     const version = versionOf(object);
-    if (known !== undefined && version <= known.version) return false;
+    if (known === undefined ? this.#gone.covers(idOf(ref), version) : version <= known.version) return false;
     this.#forget(ref, known);
     this.#remember(ref, { uid: object.metadata.uid, version, object: this.#observe(kind, ref, object) });
     return true;
@@ -122,13 +124,15 @@ export class ObservedObjects implements ObservedState {
   remove(kind: Kind, object: KubeObject): { readonly ownerUid: string | undefined } | undefined {
     const ref = refOf(kind, object);
     const known = this.#objects[kind].get(keyOfRef(ref));
-    if (known === undefined || known.version > versionOf(object)) return undefined;
+    if (known !== undefined && known.version > versionOf(object)) return undefined;
+    this.#gone.add(idOf(ref), versionOf(object));
     this.#forget(ref, known);
-    return { ownerUid: known.object.ownerUid };
+    return known === undefined ? undefined : { ownerUid: known.object.ownerUid };
   }
 
-  /** Forgets an object that a write has found to be gone. */
-  drop(ref: ObjectRef): void {
+  /** Forgets an object that a write has found to be gone, or a list of this version. */
+  drop(ref: ObjectRef, version?: bigint): void {
+    if (version !== undefined) this.#gone.add(idOf(ref), version);
     this.#forget(ref, this.#objects[ref.kind].get(keyOfRef(ref)));
   }
 

@@ -11,6 +11,7 @@ import type { KubeClient } from "./client.ts";
 import type { Cluster } from "./cluster.ts";
 import { isStatus } from "./errors.ts";
 import { findByList } from "./find.ts";
+import type { AcceptedTrustDomain } from "./identity-objects.ts";
 import { APPLY, FIELD_MANAGER, type KubeObject } from "./objects.ts";
 import { collectionPath, objectPath, TRUST_DOMAINS } from "./resources.ts";
 import type { KubeStatusWriter } from "./status-writer.ts";
@@ -31,8 +32,6 @@ const FINALIZER = "meshid.dev/trust-domain";
 
 export class TrustDomainKeeper {
   readonly #options: TrustDomainKeeperOptions;
-  /** The finalizer as last written, with the uid of its object. */
-  #guarded = "";
   #toldOfDeletion = false;
 
   constructor(options: TrustDomainKeeperOptions) {
@@ -65,23 +64,23 @@ export class TrustDomainKeeper {
   /** Called whenever a TrustDomain or the number of identities may have changed. @throws STORAGE_FAILED. */
   async keep(signal: AbortSignal): Promise<void> {
     await this.ensure(signal);
-    for (const { object, isDeleted } of this.#options.cluster.trustDomains()) {
-      if (object.metadata.name === this.#options.name) await this.#guard(object, isDeleted, signal);
-      else await this.#refuse(object, signal);
+    for (const domain of this.#options.cluster.trustDomains()) {
+      if (domain.object.metadata.name === this.#options.name) await this.#guard(domain, signal);
+      else await this.#refuse(domain.object, signal);
     }
   }
 
   /** Deleting the TrustDomain would orphan every credential: it goes once no identity is left. */
-  async #guard(object: TrustDomainObject, isDeleted: boolean, signal: AbortSignal): Promise<void> {
+  async #guard(domain: AcceptedTrustDomain, signal: AbortSignal): Promise<void> {
     const { cluster, events } = this.#options;
-    const { uid, name } = object.metadata;
-    if (!isDeleted) {
+    const { uid, name } = domain.object.metadata;
+    if (!domain.isDeleted) {
       this.#toldOfDeletion = false;
-      return this.#setFinalizers(object, [FINALIZER], signal);
+      return this.#setGuarded(domain, true, signal);
     }
     let identities = 0;
     for (const _ of cluster.identities()) identities += 1;
-    if (identities === 0) return this.#setFinalizers(object, [], signal);
+    if (identities === 0) return this.#setGuarded(domain, false, signal);
     if (this.#toldOfDeletion) return;
     this.#toldOfDeletion = true;
     events.record({
@@ -92,28 +91,34 @@ export class TrustDomainKeeper {
     });
   }
 
-  async #setFinalizers(
-    { metadata: { name, uid } }: TrustDomainObject,
-    finalizers: readonly string[],
+  async #setGuarded(
+    { object, finalizers }: AcceptedTrustDomain,
+    isWanted: boolean,
     signal: AbortSignal,
   ): Promise<void> {
-    const wanted = `${uid} ${finalizers.join()}`;
-    if (this.#guarded === wanted) return;
-    const { client, fence } = this.#options;
+    if (finalizers.includes(FINALIZER) === isWanted) return;
+    const { client, cluster, fence } = this.#options;
+    const { name, uid } = object.metadata;
+    const wanted = isWanted ? [FINALIZER] : [];
     try {
-      await client.request(
+      const { body } = await client.request<KubeObject>(
         {
           method: "PATCH",
           path: objectPath(TRUST_DOMAINS, { name }),
           query: { fieldManager: FIELD_MANAGER, force: "true" },
           contentType: APPLY,
-          body: { apiVersion: API_VERSION, kind: "TrustDomain", metadata: { name, uid, finalizers } },
+          body: {
+            apiVersion: API_VERSION,
+            kind: "TrustDomain",
+            metadata: { name, uid, finalizers: wanted },
+          },
           fence,
         },
         signal,
       );
-      this.#guarded = wanted;
+      cluster.wrote(TRUST_DOMAINS, body);
     } catch (error) {
+      // Gone, or another of its name: the watch tells.
       if (!isStatus(error, 404) && !isStatus(error, 409) && !isStatus(error, 422)) throw error;
     }
   }

@@ -156,6 +156,29 @@ describe("Cluster", () => {
     expect(cluster.identity("shop/gone")).toBeUndefined();
   });
 
+  it("brings nothing back that the watch has told to be gone, when an answer of before arrives late", async () => {
+    client.lists.set(IDENTITIES, { version: 10, items: [identityOf("payments", 5)] });
+    client.lists.set(collectionPath(TRUST_DOMAINS), {
+      version: 10,
+      items: [clusterWide("cluster.local", 5)],
+    });
+    await start();
+    await push(IDENTITIES, "DELETED", identityOf("payments", 13));
+    await push(ALL_SECRETS, "DELETED", objectOf("payments-tls", 14, ownedBy("uid-payments")));
+    await push(collectionPath(TRUST_DOMAINS), "DELETED", clusterWide("cluster.local", 15));
+    cluster.wrote(SERVICE_IDENTITIES, identityOf("payments", 12));
+    cluster.objects.set("Secret", objectOf("payments-tls", 11, ownedBy("uid-payments")));
+    cluster.wrote(TRUST_DOMAINS, clusterWide("cluster.local", 14));
+    expect([...cluster.identities()]).toEqual([]);
+    expect(cluster.objects.ownedBy("uid-payments")).toEqual([]);
+    expect(cluster.hasTrustDomain).toBe(false);
+    // One that was made after it is another.
+    await push(IDENTITIES, "ADDED", identityOf("payments", 20));
+    cluster.objects.set("Secret", objectOf("payments-tls", 21, ownedBy("uid-payments")));
+    expect([...cluster.identities()]).toHaveLength(1);
+    expect(cluster.objects.ownedBy("uid-payments")).toHaveLength(1);
+  });
+
   it("hides the identities of a namespace that ends, and shows them in one that begins anew", async () => {
     client.lists.set(ALL_NAMESPACES, { version: 10, items: [clusterWide("shop", 5)] });
     client.lists.set(IDENTITIES, { version: 10, items: [identityOf("payments", 5)] });
