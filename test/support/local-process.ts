@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { leaksOf } from "./canaries.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 /** The CLI's program, for those who start it in a way of their own. */
@@ -16,7 +17,13 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** A scratch directory with `identities` and `out` in it; removed at the end of the scope. */
+/** What the processes of this suite have printed. */
+const outputs: string[] = [];
+
+/**
+ * A scratch directory with `identities` and `out` in it; removed at the end of the scope, when nothing that was printed or
+ * written meanwhile may hold a private key or a token that lies in it.
+ */
 export interface Workspace extends AsyncDisposable {
   readonly dir: string;
   readonly identities: string;
@@ -29,6 +36,7 @@ export interface Workspace extends AsyncDisposable {
 
 export async function makeWorkspace(): Promise<Workspace> {
   const dir = await mkdtemp(join(tmpdir(), "meshid-test-"));
+  const printed = outputs.length;
   const identities = join(dir, "identities");
   const out = join(dir, "out");
   await mkdir(identities);
@@ -42,7 +50,11 @@ export async function makeWorkspace(): Promise<Workspace> {
       await writeFile(join(identities, path), content);
     },
     read: (path) => readFile(join(out, path), "utf8"),
-    [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true }),
+    [Symbol.asyncDispose]: async () => {
+      const leaks = leaksOf(dir, outputs.slice(printed));
+      await rm(dir, { recursive: true, force: true });
+      if (leaks.length > 0) throw new Error(`secrets outside of the Secrets: ${leaks.join(", ")}`);
+    },
   };
 }
 
@@ -68,7 +80,10 @@ export function finished(child: ChildProcess): Promise<Finished> {
     child.stderr?.on("data", (chunk: Buffer) => {
       stderr += chunk.toString();
     });
-    child.once("close", (code, signal) => resolve({ code, signal, stdout, stderr }));
+    child.once("close", (code, signal) => {
+      outputs.push(stdout, stderr);
+      resolve({ code, signal, stdout, stderr });
+    });
   });
 }
 
