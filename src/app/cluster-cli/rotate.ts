@@ -93,7 +93,7 @@ function waitText(
     return `asked for; the controller has not taken it up yet${reason}`;
   }
   if (prepared === undefined) return "taken up; the new key is being made, or waits for the root's";
-  return `key ${prepared.keyID} is published${prepared.waitingFor === undefined ? "" : `: ${prepared.waitingFor}`}`;
+  return `new key ${prepared.keyID}, not used yet${prepared.waitingFor === undefined ? "" : `: ${prepared.waitingFor}`}`;
 }
 
 function activeKey({ status }: TrustDomainObject, kind: AuthorityKind): string | undefined {

@@ -60,7 +60,14 @@ function metadataFacts(secret: KubeObject): readonly Fact[] {
     ...(owner === undefined ? [] : [fact("owner", "Belongs to", `${owner.kind} ${owner.name}`)]),
     ...(revision === undefined
       ? []
-      : [fact("revision", "Issued", revision, `${revision} times into this Secret`)]),
+      : [
+          fact(
+            "revision",
+            "Issued",
+            revision,
+            `${revision === "1" ? "once" : `${revision} times`} into this Secret`,
+          ),
+        ]),
     ...(since === undefined ? [] : [fact("issuedSince", "Without a gap since", since)]),
   ];
 }

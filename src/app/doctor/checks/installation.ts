@@ -100,10 +100,7 @@ function checkDeployment(one: DeploymentFact, cliVersion: string): Verdict {
       `kubectl -n ${namespace} scale deploy/${name} --replicas=2`,
     );
   if (available === 0)
-    return failed(
-      `none of ${counted(wanted, "pod")} of ${nameOf(one)} is available: nothing is renewed`,
-      look,
-    );
+    return failed(`none of ${counted(wanted, "pod")} of ${nameOf(one)} is available`, look);
   if (available < wanted)
     return warning(`${available} of ${counted(wanted, "pod")} of ${nameOf(one)} available`, look);
   if (updated < wanted)

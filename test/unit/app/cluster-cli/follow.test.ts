@@ -103,7 +103,7 @@ describe("rotationProgress", () => {
       "has a key that is published",
       trustDomain({ ...honoured, authorities: [slot("Issuing"), next] }),
       false,
-      "key issuing-2 is published: until 10:30",
+      "new key issuing-2, not used yet: until 10:30",
     ],
     [
       "is done",
