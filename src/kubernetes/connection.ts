@@ -4,7 +4,7 @@
  * client certificates and contexts, and costs 60 MB that a pod need not spend.
  */
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { KubeConfig } from "@kubernetes/client-node";
 import { digest } from "../core/digest.ts";
@@ -146,13 +146,12 @@ async function kubeconfigConnection(options: ConnectionOptions): Promise<Connect
 function loadKubeconfig(make: () => KubeConfig, files: string, context: string | undefined): KubeConfig {
   const config = make();
   try {
-    for (const [index, file] of files.split(":").filter(Boolean).entries()) {
-      if (index === 0) config.loadFromFile(file);
-      else {
-        const more = make();
-        more.loadFromFile(file);
-        config.mergeConfig(more, true);
-      }
+    const [first = files, ...others] = present(files);
+    config.loadFromFile(first);
+    for (const file of others) {
+      const more = make();
+      more.loadFromFile(file);
+      mergeInto(config, more);
     }
   } catch (cause) {
     throw new OperatorError(
@@ -166,6 +165,24 @@ function loadKubeconfig(make: () => KubeConfig, files: string, context: string |
     throw new OperatorError("INVALID_CONFIGURATION", `--context: ${files} has no context ${context}`);
   config.setCurrentContext(context);
   return config;
+}
+
+/** Of several files those that are there, as kubectl takes them. */
+function present(files: string): readonly string[] {
+  const all = files.split(":").filter(Boolean);
+  return all.length > 1 ? all.filter((file) => existsSync(file)) : all;
+}
+
+/** Whatever has a name already stays as it is: the first file counts. */
+function mergeInto(config: KubeConfig, more: KubeConfig): void {
+  const [clusters, users, contexts] = [config.clusters, config.users, config.contexts].map(
+    (known) => new Set(known.map(({ name }) => name)),
+  );
+  more.clusters = more.clusters.filter(({ name }) => clusters?.has(name) !== true);
+  more.users = more.users.filter(({ name }) => users?.has(name) !== true);
+  more.contexts = more.contexts.filter(({ name }) => contexts?.has(name) !== true);
+  const hasContext = Boolean(config.getCurrentContext());
+  config.mergeConfig(more, hasContext);
 }
 
 /** @throws STORAGE_FAILED (retryable) where a plugin gives none, or a file is gone. */
