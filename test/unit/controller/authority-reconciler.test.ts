@@ -1,0 +1,171 @@
+import { beforeEach, describe, expect, it } from "@jest/globals";
+import { Authority } from "../../../src/authority/authority.ts";
+import type { AuthorityKind } from "../../../src/authority/slot.ts";
+import { AuthorityReconciler } from "../../../src/controller/authority-reconciler.ts";
+import { BundleReconciler } from "../../../src/controller/bundle-reconciler.ts";
+import { OperatorError } from "../../../src/core/errors.ts";
+import { trustDomainPolicy } from "../../../src/registration/trust-domain-policy.ts";
+import type { KeyId } from "../../../src/x509/keys.ts";
+import { MemoryStores, POLICY, START } from "../../support/authority-fakes.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+import { FakeWorld } from "../../support/fake-ports.ts";
+import { fakeRandom } from "../../support/fake-random.ts";
+
+const NEVER = new AbortController().signal;
+
+describe("AuthorityReconciler", () => {
+  let world: FakeWorld;
+  let clock: FakeClock;
+  let stores: MemoryStores;
+  let authority: Authority;
+  let reconciler: AuthorityReconciler;
+  /** In their order: `published`, `looked`, the steps. */
+  let order: string[];
+  let errors: unknown[];
+  let asked: Partial<Record<AuthorityKind, string>>;
+  let lacking: readonly string[];
+  let specProblem: string | undefined;
+
+  beforeEach(async () => {
+    world = new FakeWorld();
+    world.namespaces = [];
+    clock = new FakeClock(START);
+    stores = new MemoryStores();
+    const { journalStore, keyStore } = stores;
+    [order, errors, asked, lacking, specProblem] = [[], [], {}, [], undefined];
+    authority = new Authority({ journalStore, keyStore, clock, random: fakeRandom(9), policy: () => POLICY });
+    await authority.open();
+    const policy = (): ReturnType<typeof trustDomainPolicy> =>
+      trustDomainPolicy(world.domain, { mode: "local", clusterDomain: "cluster.local" });
+    const bundles = new BundleReconciler({
+      desired: world,
+      observed: world,
+      applier: world,
+      authority,
+      events: world,
+      clock,
+      policy,
+      onChanged: () => {},
+    });
+    reconciler = new AuthorityReconciler({
+      authority,
+      desired: world,
+      observed: world,
+      observer: {
+        look: async (slots) => {
+          order.push("looked");
+          return {
+            consumers: 1,
+            lacking: new Map(slots.map(({ keyID }): [KeyId, readonly string[]] => [keyID, lacking])),
+          };
+        },
+      },
+      requests: { pending: () => asked },
+      bundles,
+      status: world,
+      events: world,
+      clock,
+      policy,
+      specProblem: () => specProblem,
+      onPublished: () => order.push("published"),
+      onStep: ({ step }) => order.push(step.step),
+      onError: (error) => errors.push(error),
+    });
+  });
+
+  const reconcile = (): Promise<number> => reconciler.reconcile(NEVER);
+  const condition = (type: string): string => {
+    const found = world.domain.status?.conditions?.find((one) => one.type === type);
+    return `${found?.status} ${found?.reason}`;
+  };
+  const states = (kind: AuthorityKind): readonly string[] =>
+    (world.domain.status?.authorities ?? []).filter((one) => one.kind === kind).map(({ state }) => state);
+
+  it("reports where each key stands, once", async () => {
+    await reconcile();
+    await reconcile();
+    expect(world.calls).toEqual(["status of the TrustDomain"]);
+    expect(["Ready", "AuthorityReady", "RotationInProgress", "BundlePublished"].map(condition)).toEqual([
+      "True Issued",
+      "True Active",
+      "False Idle",
+      "True Published",
+    ]);
+    expect([states("Root"), states("Issuing"), states("JWT")]).toEqual([["Active"], ["Active"], ["Active"]]);
+  });
+
+  it("tells consumers of a new key before it looks whether they have it", async () => {
+    await reconcile();
+    order = [];
+    asked = { JWT: "a" };
+    await reconcile();
+    expect(order).toEqual(["Prepare", "published", "looked", "Observe"]);
+    expect(states("JWT")).toEqual(["Active", "Prepared"]);
+  });
+
+  it("names who lacks the new key, looks again, and activates when nobody does and the time has passed", async () => {
+    asked = { JWT: "a" };
+    lacking = ["Secret shop/a-jwt"];
+    const again = await reconcile();
+    expect(condition("RotationInProgress")).toBe("True WaitingForConsumers");
+    expect(world.domain.status?.authorities?.at(-1)?.waitingFor).toContain("Secret shop/a-jwt");
+    expect(again).toBeLessThanOrEqual(START + 30);
+    clock.jump(POLICY.propagation);
+    await reconcile();
+    expect(states("JWT")).toEqual(["Active", "Prepared"]);
+    lacking = [];
+    await reconcile();
+    clock.jump(POLICY.propagation);
+    await reconcile();
+    expect(states("JWT")).toContain("Active");
+    expect(states("JWT")).not.toContain("Prepared");
+  });
+
+  it("says that the clock is wrong, and takes no step meanwhile", async () => {
+    await reconcile();
+    clock.jump(-3600);
+    asked = { Root: "a" };
+    await reconcile();
+    expect(condition("AuthorityReady")).toBe("False ClockSkew");
+    expect(states("Root")).toEqual(["Active"]);
+    clock.jump(3600);
+    await reconcile();
+    expect(condition("AuthorityReady")).toBe("True Active");
+    expect(states("Root")).toEqual(["Active", "Prepared"]);
+  });
+
+  it("reports again what could not be written", async () => {
+    const full = new OperatorError("STORAGE_FAILED", "the disk is full", { retryable: true });
+    world.failing = () => full;
+    await expect(reconcile()).rejects.toBe(full);
+    world.failing = () => undefined;
+    await reconcile();
+    expect(condition("Ready")).toBe("True Issued");
+  });
+
+  it("goes on after a failure, and looks at once when it is woken", async () => {
+    const full = new OperatorError("STORAGE_FAILED", "the disk is full", { retryable: true });
+    world.failing = () => full;
+    const stop = new AbortController();
+    const running = reconciler.run(stop.signal, NEVER);
+    await clock.advance(1);
+    expect(errors).toEqual([full]);
+    world.failing = () => undefined;
+    await clock.advance(5);
+    expect(condition("Ready")).toBe("True Issued");
+    asked = { Issuing: "a" };
+    await clock.advance(2);
+    expect(states("Issuing")).toEqual(["Active"]);
+    reconciler.wake();
+    await clock.advance(0);
+    expect(states("Issuing")).toEqual(["Active", "Prepared"]);
+    stop.abort();
+    await running;
+  });
+
+  it("says where the spec as it is now is not in force", async () => {
+    specProblem = "td.yaml:4: spec.jwt.issuer: is fixed";
+    await reconcile();
+    expect(JSON.stringify(world.domain.status?.conditions)).toContain("spec.jwt.issuer: is fixed");
+  });
+});
