@@ -94,6 +94,7 @@ describe("the public surface", () => {
         "JournalForeign",
         "SecretInvalid",
         "ClockSkew",
+        "InvalidSpec",
       ],
       RotationInProgress: [
         "Idle",

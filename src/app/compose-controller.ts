@@ -4,7 +4,6 @@
 
 import type { Authority } from "../authority/authority.ts";
 import type { Clock } from "../core/clock.ts";
-import type { Random } from "../core/random.ts";
 import { HttpServer } from "../http/server.ts";
 import type { KubeClient } from "../kubernetes/client.ts";
 import { Cluster } from "../kubernetes/cluster.ts";
@@ -13,23 +12,14 @@ import { LeaderElection } from "../kubernetes/lease.ts";
 import { Transport } from "../kubernetes/transport.ts";
 import { type Events, makeEvents } from "../telemetry/events.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import type { Metrics } from "../telemetry/metrics.ts";
 import { makeQueueObserver } from "../telemetry/queue-metrics.ts";
 import { makeLead } from "./compose-leader.ts";
 import { type ControllerConfig, operatorNamespace } from "./controller-config.ts";
+import type { ControllerDeps } from "./controller-deps.ts";
 import { DiscoveryServer } from "./discovery-server.ts";
 import { identityGauges } from "./gauges.ts";
 import { replicaProbes } from "./probes.ts";
 import { Publication } from "./publication.ts";
-
-export interface ControllerDeps {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  readonly metrics: Metrics & { readonly contentType: string; text(): Promise<string> };
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly version: string;
-}
 
 export interface Controller {
   readonly cluster: Cluster;

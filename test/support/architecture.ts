@@ -36,7 +36,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   controller: { row: 5, libraries: ["tinyqueue", "node:util"] },
   kubernetes: {
     row: 6,
-    libraries: ["@kubernetes/client-node", "node:fs", "node:path", "node:http", "node:https"],
+    libraries: ["@kubernetes/client-node", "node:fs", "node:path", "node:http", "node:https", "node:net"],
   },
   directory: { row: 6, libraries: ["yaml", "node:fs", "node:path", "node:util", "node:sqlite"] },
   http: { row: 6, libraries: ["fastify", "node:http", "node:https", "node:net", "node:tls"] },
