@@ -38,6 +38,8 @@ export function installManifest(rendered: string): string {
     // Nothing of it is Helm's any more.
     .filter((line) => !/^\s+(app\.kubernetes\.io\/managed-by: Helm|helm\.sh\/chart: .*)$/.test(line))
     .join("\n")
+    // Helm 3 and 4 leave different room between documents.
+    .replaceAll(/\s+\n---\n/g, "\n---\n")
     .trim();
   return `# Made by hack/generate from charts/meshid: change it there. For use without Helm:
 #   kubectl apply --server-side -f install.yaml
