@@ -97,6 +97,7 @@ export class Reflector {
     let version: string | undefined;
     let reason: RelistReason = "Start";
     let failures = 0;
+    let wasAnswer = true;
     while (!signal.aborted) {
       let opened = Number.POSITIVE_INFINITY;
       let error: unknown;
@@ -111,8 +112,11 @@ export class Reflector {
         const why = reasonToList(error);
         if (why !== undefined) [version, reason] = [undefined, why];
       }
+      // A server that is back refuses this and that before it is itself again: no reason to leave it alone for long.
+      const isNews = isAnswer(error) && !wasAnswer;
+      wasAnswer = isAnswer(error);
       if (error === undefined && clock.monotonic() - opened >= SHORTEST_WATCH) failures = 0;
-      else failures += 1;
+      else failures = isNews ? 1 : failures + 1;
       await this.#pause(error, failures, signal);
     }
   }
@@ -127,9 +131,8 @@ export class Reflector {
       return clock.sleep(milliseconds(ABSENT_POLL * (1 + random.uniform() / 2)), signal);
     }
     if (error !== undefined && reasonToList(error) === undefined) onError?.(error);
-    const isAnswer = error === undefined || error instanceof KubeApiError;
     const wanted = error instanceof KubeApiError ? (error.retryAfter ?? 0) * 1000 : 0;
-    const pause = Math.max(wanted, backoff(failures, isAnswer ? BACKOFF : UNREACHABLE, random));
+    const pause = Math.max(wanted, backoff(failures, isAnswer(error) ? BACKOFF : UNREACHABLE, random));
     await clock.sleep(milliseconds(pause), signal);
   }
 
@@ -250,6 +253,11 @@ function statusError(object: unknown): KubeApiError {
     readonly message?: string;
   };
   return new KubeApiError(code ?? 500, reason ?? "", `watch: ${message ?? "error"}`);
+}
+
+/** Whether the server has spoken, be it to refuse. */
+function isAnswer(error: unknown): boolean {
+  return error === undefined || error instanceof KubeApiError;
 }
 
 /** Why the version is no longer one to go on from; undefined: it still is. */
