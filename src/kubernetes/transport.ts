@@ -86,7 +86,8 @@ export class Transport implements KubeClient {
         return await this.#attempt<T>(request, isRejected, { signal, limit: limit.signal });
       } catch (error) {
         const next = this.#retryAfter(error, request, { attempt, wasRejected: isRejected });
-        if (next === undefined || signal.aborted || clock.monotonic() + next > deadline) throw error;
+        const isOver = signal.aborted || limit.signal.aborted;
+        if (next === undefined || isOver || clock.monotonic() + next > deadline) throw error;
         isRejected = error instanceof KubeApiError && error.status === 401;
         wait = next;
       }
@@ -127,7 +128,7 @@ export class Transport implements KubeClient {
 
   async #attempt<T>(request: KubeRequest, isRejected: boolean, until: Until): Promise<KubeResponse<T>> {
     const { connection } = this.#options;
-    return this.#observed(request, until.signal, async (answered) => {
+    return this.#observed(request, until, async (answered) => {
       const credentials = await connection.credentials(isRejected);
       const agent = this.#poolsFor(credentials)[request.lane ?? "default"];
       const response = await this.#send(request, { credentials, agent, until });
@@ -143,14 +144,11 @@ export class Transport implements KubeClient {
   async #openWatch(request: KubeRequest, signal: AbortSignal): Promise<IncomingMessage> {
     const { connection } = this.#options;
     using limit = this.#limit(DEADLINE);
-    return await this.#observed(request, signal, async (answered) => {
+    const until = { signal, limit: limit.signal };
+    return await this.#observed(request, until, async (answered) => {
       const credentials = await connection.credentials(false);
       const agent = new Agent({ ...tlsOptions(credentials), keepAlive: false, maxCachedSessions: 0 });
-      const response = await this.#send(request, {
-        credentials,
-        agent,
-        until: { signal, limit: limit.signal },
-      });
+      const response = await this.#send(request, { credentials, agent, until });
       const status = answered(response);
       if (status < 400) {
         response.socket.setKeepAlive(true, PROBE);
@@ -164,7 +162,7 @@ export class Transport implements KubeClient {
 
   async #observed<R>(
     request: KubeRequest,
-    signal: AbortSignal,
+    { signal, limit }: Until,
     send: (answered: (response: IncomingMessage) => number) => Promise<R>,
   ): Promise<R> {
     const { connection, clock, observe } = this.#options;
@@ -178,7 +176,7 @@ export class Transport implements KubeClient {
     } catch (error) {
       if (error instanceof OperatorError) throw error;
       throwIfAborted(signal);
-      throw unreachableServer(error, request);
+      throw unreachableServer(limit.aborted ? new Error("deadline exceeded") : error, request);
     } finally {
       const seconds = (clock.monotonic() - started) / 1000;
       observe?.({ method: request.method, code, host: connection.server.host, seconds });
@@ -209,8 +207,7 @@ export class Transport implements KubeClient {
       request.fence?.();
       const outgoing = httpsRequest(options);
       const signals = [until.signal, until.limit];
-      const stop = (): void =>
-        void outgoing.destroy(new Error(until.signal.aborted ? "stopping" : "deadline exceeded"));
+      const stop = (): void => void outgoing.destroy(new Error("given up"));
       const settle = (): void => {
         for (const signal of signals) signal.removeEventListener("abort", stop);
       };
