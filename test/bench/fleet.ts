@@ -148,7 +148,7 @@ export class Fleet implements AsyncDisposable {
   }
 }
 
-export function isStatus({ verb, objectRef }: AuditEvent): boolean {
+function isStatus({ verb, objectRef }: AuditEvent): boolean {
   return (
     verb === "patch" && objectRef?.resource === "serviceidentities" && objectRef.subresource === "status"
   );
