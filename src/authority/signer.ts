@@ -23,6 +23,8 @@ export interface X509SvidRequest {
   /** Only for meshid's own server. */
   readonly ipAddresses?: readonly string[];
   readonly publicKey: PublicKey;
+  /** As in `LeafRequest`. */
+  readonly spki?: Uint8Array;
   /** Counts from the moment of issue. */
   readonly ttl: Seconds;
 }
@@ -90,7 +92,7 @@ export function makeJwtSigner(slot: Slot, key: PrivateKey): JwtSigner {
 /** @throws SIGNING_FAILED, also when what was signed does not pass its own check. */
 export async function signX509(
   { slot, issuer, issuerPem }: X509Signer,
-  { spiffeId, dnsNames, ipAddresses, publicKey, ttl }: X509SvidRequest,
+  { spiffeId, dnsNames, ipAddresses, publicKey, spki, ttl }: X509SvidRequest,
   { now, end }: Grant,
   random: Random,
 ): Promise<IssuedX509Svid> {
@@ -100,6 +102,7 @@ export async function signX509(
     dnsNames,
     ...(ipAddresses === undefined ? {} : { ipAddresses }),
     publicKey,
+    ...(spki === undefined ? {} : { spki }),
     notBefore,
     notAfter: end,
     random,

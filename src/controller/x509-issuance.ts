@@ -14,7 +14,7 @@ import {
 } from "../reconcile/manifests/secret.ts";
 import { renewAt } from "../reconcile/renewal.ts";
 import type { RegistrationEntry } from "../registration/registration-entry.ts";
-import { encodePrivateKey, generateKey, publicKeyOf } from "../x509/keys.ts";
+import { encodeKey, generateKey, publicKeyOf } from "../x509/keys.ts";
 import { passwordCheck } from "../x509/keystore.ts";
 import type { IdentityReconcilerDeps, PartResult, Work } from "./work.ts";
 
@@ -64,16 +64,18 @@ async function issue(
   const heldUntil = isRepair(deps, work) ? deps.rewrites.take(`${entry.uid}/x509`) : undefined;
   if (heldUntil !== undefined) return rewritten(entry.x509.secretName, heldUntil);
   const privateKey = await generateKey(entry.x509.keyAlgorithm);
+  const { pem: privateKeyPem, spki } = encodeKey(privateKey);
   const svid = await deps.authority.signX509Svid({
     spiffeId: entry.spiffeId,
     dnsNames: entry.x509.dnsNames,
     publicKey: publicKeyOf(privateKey),
+    spki,
     ttl: entry.x509.ttl,
   });
   const manifest = x509SecretManifest({
     entry,
     privateKey,
-    privateKeyPem: encodePrivateKey(privateKey),
+    privateKeyPem,
     chainPem: svid.chainPem,
     caPem: deps.authority.view().caPem,
     password,

@@ -116,6 +116,29 @@ export function encodeSpki(key: KeyObject): Uint8Array {
   return spki;
 }
 
+/**
+ * PKCS#8 PEM, not encrypted, and the SubjectPublicKeyInfo, DER. For the elliptic keys that meshid makes the second is read from
+ * the first, which holds the public point at its end (RFC 5915 §3): one export less for each certificate.
+ */
+export function encodeKey(key: PrivateKey): { readonly pem: Secret; readonly spki: Uint8Array } {
+  const pem = encodePrivateKey(key);
+  return { pem, spki: spkiIn(pem, keyAlgorithmOf(key)) ?? encodeSpki(key) };
+}
+
+function spkiIn(pem: Secret, algorithm: KeyAlgorithm | undefined): Uint8Array | undefined {
+  const curve = algorithm === "ECDSA-P256" ? "P-256" : algorithm === "ECDSA-P384" ? "P-384" : "";
+  const prefix = SPKI_PREFIX[curve];
+  if (prefix === undefined) return undefined;
+  const lines = pem.reveal().split("\n");
+  const der = Buffer.from(lines.slice(1, -2).join(""), "base64");
+  const point = (SPKI_BYTES[curve] ?? 0) - prefix.length;
+  // BIT STRING, of whole bytes, uncompressed: the end of the prefix too.
+  const end = der.subarray(-point - 4);
+  return end.subarray(0, 4).equals(prefix.subarray(-4))
+    ? Buffer.concat([prefix, end.subarray(4)])
+    : undefined;
+}
+
 /** RFC 7093 §2 method 1: the leftmost 160 bits of SHA-256 over the subjectPublicKey's bits. */
 export function keyIdOf(key: KeyObject): KeyId {
   return keyIdOfSpki(encodeSpki(key));

@@ -9,7 +9,7 @@ import { systemRandom } from "../../src/core/random.ts";
 import { signJwtSvid } from "../../src/jwt/jwt-svid.ts";
 import { parseSpiffeId } from "../../src/spiffe/spiffe-id.ts";
 import { parseTrustDomain } from "../../src/spiffe/trust-domain.ts";
-import { generateKey, publicKeyOf } from "../../src/x509/keys.ts";
+import { encodeKey, generateKey, publicKeyOf } from "../../src/x509/keys.ts";
 import { type LeafRequest, makeIssuer, signIssuing, signLeaf, signRoot } from "../../src/x509/template.ts";
 import { verifyIssuedLeaf } from "../../src/x509/verify.ts";
 import { buildGoBaseline } from "./go-baseline.ts";
@@ -44,10 +44,13 @@ async function leafCalls(): Promise<{ sign: () => Promise<unknown>; signAndVerif
     root,
   );
   const issuer = makeIssuer(issuingPem, issuingKey);
+  // Generated and encoded apart, as `controller/x509-issuance.ts` does: the public key comes with the PEM of the private one.
+  const key = await generateKey("ECDSA-P256");
   const request: LeafRequest = {
     spiffeId: parseSpiffeId("spiffe://cluster.local/ns/shop/sa/payments"),
     dnsNames: ["payments.shop.svc", "payments.shop.svc.cluster.local"],
-    publicKey: publicKeyOf(await generateKey("ECDSA-P256")),
+    publicKey: publicKeyOf(key),
+    spki: encodeKey(key).spki,
     notBefore: seconds(now - 60),
     notAfter: seconds(now + 3600),
     random: systemRandom,

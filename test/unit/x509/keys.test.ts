@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, it } from "@jest/globals";
 import { calculateJwkThumbprint, exportJWK } from "jose";
 import { Secret } from "../../../src/core/secret.ts";
 import {
+  encodeKey,
   encodePrivateKey,
   encodePublicKey,
   encodeSpki,
@@ -51,6 +52,16 @@ describe.each(KEY_ALGORITHMS)("a key of %s", (algorithm) => {
     const key = keyOf(algorithm);
     const engine: Buffer = publicKeyOf(key).export({ type: "spki", format: "der" });
     expect(Buffer.from(encodeSpki(key)).toString("hex")).toBe(engine.toString("hex"));
+  });
+
+  it("gives PEM and SubjectPublicKeyInfo together, as they are apart", async () => {
+    const isSlow = algorithm.startsWith("RSA");
+    const some = isSlow ? [] : await Promise.all(Array.from({ length: 300 }, () => generateKey(algorithm)));
+    for (const key of [keyOf(algorithm), ...some]) {
+      const { pem, spki } = encodeKey(key);
+      expect(pem.reveal()).toBe(encodePrivateKey(key).reveal());
+      expect(Buffer.from(spki).toString("hex")).toBe(Buffer.from(encodeSpki(key)).toString("hex"));
+    }
   });
 
   it("has the key ID that OpenSSL's digest of its subjectPublicKey gives", () => {
@@ -124,5 +135,15 @@ describe("parsePublicKey", () => {
   it("refuses what is not a key", () => {
     const pem = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n";
     expect(refusalOf(() => parsePublicKey(pem))).toBe("INVALID_INPUT publicKey");
+  });
+});
+
+describe("encodeKey", () => {
+  it("encodes the public key apart where PKCS#8 does not hold it", () => {
+    const key = keyOf("ECDSA-P256");
+    // OpenSSL leaves the point out on request (RFC 5915 §3: optional).
+    const bare = run("openssl", ["ec", "-no_public"], key.export({ type: "sec1", format: "pem" }).toString());
+    const parsed = parsePrivateKey(new Secret(run("openssl", ["pkcs8", "-topk8", "-nocrypt"], bare)));
+    expect(Buffer.from(encodeKey(parsed).spki).equals(Buffer.from(encodeSpki(key)))).toBe(true);
   });
 });
