@@ -25,6 +25,7 @@ export async function findPrograms(version: string): Promise<ReadonlyMap<Program
   const places = [...(assets === undefined || assets === "" ? [] : [assets]), cache];
   const tried: string[] = [];
   let found = look(places);
+  if (assets) warnOfMissing(assets);
   for (const [road, take] of ROADS) {
     const missing = PROGRAMS.filter((program) => !found.has(program));
     if (missing.length === 0) return found;
@@ -62,6 +63,13 @@ const ROADS: readonly (readonly [string, (wanted: Wanted) => Promise<void>])[] =
 function cacheDirectory(version: string): string {
   const root = process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache");
   return join(root, "meshid", `kubernetes-${version}-${platformName()}`);
+}
+
+/** A server from elsewhere, of another version, must not come as a surprise. */
+function warnOfMissing(assets: string): void {
+  const server: ProgramName = "kube-apiserver";
+  if (look([assets]).has(server)) return;
+  process.stderr.write(`meshid: there is no ${server} in KUBEBUILDER_ASSETS, ${assets}: looking elsewhere\n`);
 }
 
 function look(places: readonly string[]): Map<ProgramName, string> {
