@@ -44,7 +44,7 @@ export function plant(path: string, files: Readonly<Record<string, string>>): vo
   for (const [name, text] of Object.entries(files)) writeFileSync(join(path, name), text);
 }
 
-export function bytes(data: Readonly<Record<string, string>>): Readonly<Record<string, Uint8Array>> {
+function bytes(data: Readonly<Record<string, string>>): Readonly<Record<string, Uint8Array>> {
   return Object.fromEntries(Object.entries(data).map(([key, text]) => [key, Buffer.from(text)]));
 }
 
