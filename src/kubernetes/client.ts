@@ -39,6 +39,9 @@ export interface WatchEvent {
   readonly object: unknown;
 }
 
+/** `details.errno` of the STORAGE_FAILED that an answer too large to be read ends with: ask for less. */
+export const TOO_LARGE = "TOO_LARGE";
+
 export interface KubeClient {
   /**
    * 429 and 5xx answers that carry Retry-After, and connections that broke before an answer to a GET, are tried again

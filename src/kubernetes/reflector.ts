@@ -7,7 +7,7 @@ import { type Milliseconds, milliseconds } from "../core/brand.ts";
 import { type Clock, throwIfAborted } from "../core/clock.ts";
 import { isOperatorError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
-import type { KubeClient } from "./client.ts";
+import { type KubeClient, type KubeRequest, TOO_LARGE } from "./client.ts";
 import { isStatus, KubeApiError } from "./errors.ts";
 import { type KubeList, type KubeObject, keyOf, LAST_VERSION } from "./objects.ts";
 import { collectionPath, type Resource } from "./resources.ts";
@@ -49,7 +49,8 @@ export interface ReflectorOptions {
  */
 export type RelistReason = "Start" | "Expired" | "Unknown" | "Absent";
 
-const PAGE = "250";
+/** Fewer where they are large: anyone may put a megabyte into each object of a kind that is listed. */
+const PAGE = 250;
 /** Milliseconds: so long at most others wait while a page is read. */
 const SLICE = 8;
 const BACKOFF = { base: milliseconds(800), cap: milliseconds(30_000) } as const;
@@ -137,29 +138,48 @@ export class Reflector {
   }
 
   async #list(reason: RelistReason, signal: AbortSignal): Promise<string> {
-    const { client, sink, onRelist } = this.#options;
+    const { sink, onRelist } = this.#options;
     const seen = new Set<string>();
+    let size = PAGE;
     let from: string | undefined;
     for (;;) {
-      const { body } = await client.request<KubeList>(
-        {
-          method: "GET",
-          path: this.#path(),
-          query: { ...this.#selectors(), limit: PAGE, ...(from === undefined ? {} : { continue: from }) },
-          accept: this.#accept("PartialObjectMetadataList"),
-        },
-        signal,
-      );
+      const page = await this.#page({ from, size }, signal);
+      if (page === undefined) {
+        size = Math.ceil(size / 8);
+        continue;
+      }
+      size = Math.min(PAGE, size * 2);
       this.#heard();
-      await this.#take(body.items ?? [], seen);
+      await this.#take(page.items ?? [], seen);
       throwIfAborted(signal);
-      from = body.metadata.continue || undefined;
+      from = page.metadata.continue || undefined;
       if (from === undefined) {
-        const { resourceVersion } = body.metadata;
+        const { resourceVersion } = page.metadata;
         sink.retain(seen, BigInt(resourceVersion));
         onRelist?.(reason);
         return resourceVersion;
       }
+    }
+  }
+
+  /** Undefined: so many objects are too large together. */
+  async #page(
+    { from, size }: { readonly from: string | undefined; readonly size: number },
+    signal: AbortSignal,
+  ): Promise<KubeList | undefined> {
+    const next = from === undefined ? {} : { continue: from };
+    const request: KubeRequest = {
+      method: "GET",
+      path: this.#path(),
+      query: { ...this.#selectors(), limit: String(size), ...next },
+      accept: this.#accept("PartialObjectMetadataList"),
+    };
+    try {
+      return (await this.#options.client.request<KubeList>(request, signal)).body;
+    } catch (error) {
+      const isTooLarge = isOperatorError(error) && error.details["errno"] === TOO_LARGE;
+      if (isTooLarge && size > 1) return undefined;
+      throw error;
     }
   }
 

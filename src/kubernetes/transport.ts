@@ -11,7 +11,13 @@ import type { Clock } from "../core/clock.ts";
 import { throwIfAborted } from "../core/clock.ts";
 import { messageOf, OperatorError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
-import type { KubeClient, KubeRequest, KubeResponse, WatchEvent } from "./client.ts";
+import {
+  type KubeClient,
+  type KubeRequest,
+  type KubeResponse,
+  TOO_LARGE,
+  type WatchEvent,
+} from "./client.ts";
 import type { Connection, Credentials } from "./connection.ts";
 import { KubeApiError } from "./errors.ts";
 import { readLines } from "./watch-lines.ts";
@@ -47,7 +53,8 @@ const WATCH_SILENCE = milliseconds(180_000);
 const IN_TIME = "in time";
 const DEFAULT_RETRY_AFTER = 1;
 const MAX_RETRY_AFTER = 30;
-const MAX_BODY = 64 * 1024 * 1024;
+/** A single object has 8 MiB at most, control characters escaped; a page is asked for anew with fewer (`TOO_LARGE`). */
+const MAX_BODY = 16 * 1024 * 1024;
 /** The connection broke, or there was none. */
 const BROKEN = new Set(["ECONNRESET", "ECONNABORTED", "EPIPE", "ECONNREFUSED", "ETIMEDOUT", "EAI_AGAIN"]);
 
@@ -331,7 +338,10 @@ async function readBody(response: IncomingMessage): Promise<string> {
   let size = 0;
   for await (const chunk of response as AsyncIterable<Buffer>) {
     size += chunk.byteLength;
-    if (size > MAX_BODY) throw new Error(`an answer of more than ${MAX_BODY} bytes`);
+    if (size > MAX_BODY) {
+      const tooLarge = new Error(`an answer of more than ${MAX_BODY} bytes`);
+      throw Object.assign(tooLarge, { code: TOO_LARGE });
+    }
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString("utf8");

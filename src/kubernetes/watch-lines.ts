@@ -2,7 +2,8 @@
  * The lines of a stream: a watch sends one JSON document a line.
  */
 
-const MAX_LINE = 8 * 1024 * 1024;
+/** A ConfigMap full of control characters comes near to 8 MiB. */
+const MAX_LINE = 16 * 1024 * 1024;
 
 /** Without line ends; a last piece without one is dropped: the connection broke in its middle. */
 export async function* readLines(chunks: AsyncIterable<Uint8Array>): AsyncIterable<string> {

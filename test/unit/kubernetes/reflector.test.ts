@@ -79,6 +79,23 @@ describe("Reflector", () => {
     });
   });
 
+  it("asks for fewer objects at once where they are too large together, and for more again later", async () => {
+    const tooLarge = new OperatorError("STORAGE_FAILED", "an answer of more than 16777216 bytes", {
+      retryable: true,
+      details: { errno: "TOO_LARGE" },
+    });
+    const answers = [
+      tooLarge,
+      tooLarge,
+      listOf(10, [objectOf("a", 5)], "next"),
+      listOf(10, [objectOf("b", 6)]),
+    ];
+    await using one = follow(answers, []);
+    await one.reflector.synced;
+    expect(one.told).toEqual(["set a 5", "set b 6", "retain shop/a,shop/b at 10", "listed Start"]);
+    expect(one.client.requests.map(({ query }) => query?.["limit"])).toEqual(["250", "32", "4", "8"]);
+  });
+
   it("opens each watch for a time of its own between five and ten minutes", async () => {
     const clean: Stream = { events: [] };
     await using one = follow([EMPTY], [clean, clean, clean]);
