@@ -111,11 +111,13 @@ describeCluster("the applier", () => {
     ["with our label and no owner", () => ({ labels: { "app.kubernetes.io/managed-by": "meshid" } })],
     ["of which we are not the controller", () => ({ ownerReferences: [owner({ controller: false })] })],
   ])("leaves a Secret %s as it is, whether it has been seen or not", async (_, metadata) => {
-    await hands.put(SECRETS, ref, { metadata: metadata(), data: { "tls.key": base64("theirs") } });
+    // Nothing in it that server-side apply itself would take for a conflict.
+    await hands.put(SECRETS, ref, { metadata: metadata(), data: { theirs: base64("theirs") } });
     const before = await stored();
-    expect(await codeOf(applier.apply(secretOf(uid, PAIR, ref), NEVER))).toBe("NOT_OWNED");
+    const ours = secretOf(uid, { "a.jwt": "ours" }, ref);
+    expect(await codeOf(applier.apply(ours, NEVER))).toBe("NOT_OWNED");
     const unaware = applierOf(new ObservedObjects());
-    expect(await codeOf(unaware.apply(secretOf(uid, PAIR, ref), NEVER))).toBe("NOT_OWNED");
+    expect(await codeOf(unaware.apply(ours, NEVER))).toBe("NOT_OWNED");
     expect(await stored()).toEqual(before);
     expect(asked()).not.toContain("PATCH forced");
   });
@@ -132,7 +134,7 @@ describeCluster("the applier", () => {
   });
 
   it.each([
-    ["ConfigMap", CONFIG_MAPS, { data: { "ca.crt": "theirs" } }, { data: { "ca.crt": "ours" } }],
+    ["ConfigMap", CONFIG_MAPS, { data: { theirs: "theirs" } }, { data: { "ca.crt": "ours" } }],
     ["PeerAuthentication", PEER_AUTHENTICATIONS, { spec: {} }, { spec: { mtls: { mode: "STRICT" } } }],
   ] as const)("leaves a %s that is not ours as it is", async (kind, resource, theirs, ours) => {
     await hands.put(resource, { namespace, name: NAME }, theirs);
