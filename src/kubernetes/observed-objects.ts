@@ -38,6 +38,13 @@ type Kind = ObjectRef["kind"];
 
 const MIN_AUTHORITIES = 100;
 
+/** What meshid itself writes stays well below each of these. Bytes for content, characters for the others. */
+const MAX_CONTENT = 524_288;
+const MAX_KEYS = 64;
+const MAX_ANNOTATION = 8192;
+const MAX_SPEC = 16_384;
+const OWN_ANNOTATION = "meshid.dev/";
+
 export class ObservedObjects implements ObservedState {
   readonly #objects: Readonly<Record<Kind, Map<string, Known>>> = {
     Secret: new Map(),
@@ -154,7 +161,7 @@ export class ObservedObjects implements ObservedState {
   }
 
   #observe(kind: Kind, ref: ObjectRef, object: KubeObject): AnyObserved {
-    const meta = { ownerUid: ownerUidOf(object), annotations: object.metadata.annotations ?? {} };
+    const meta = { ownerUid: ownerUidOf(object), annotations: ownAnnotations(object) };
     switch (kind) {
       case "Secret":
         return this.#ofContent(object, secretContent, (content, annotations) =>
@@ -169,7 +176,7 @@ export class ObservedObjects implements ObservedState {
           ref,
           ...meta,
           creationTimestamp: object.metadata.creationTimestamp,
-          spec: (object["spec"] ?? {}) as Readonly<Record<string, unknown>>,
+          spec: boundedSpec((object["spec"] ?? {}) as Readonly<Record<string, unknown>>),
         };
       default:
         return unreachable(kind);
@@ -178,7 +185,7 @@ export class ObservedObjects implements ObservedState {
 
   /**
    * Anyone can give an object our label. Of one that no object of meshid owns nothing is kept but that it is there; one whose
-   * content defeats its readers is taken for one without content, which its owner replaces.
+   * content defeats its readers, or is far more than meshid writes, is taken for one without content, which its owner replaces.
    */
   #ofContent<T extends ObservedSecret | ObservedConfigMap>(
     object: KubeObject,
@@ -186,9 +193,10 @@ export class ObservedObjects implements ObservedState {
     observe: (content: Content, annotations: Readonly<Record<string, string>>) => T,
   ): T {
     if (!isOwnedByMeshid(object)) return observe({}, {});
-    const annotations = object.metadata.annotations ?? {};
+    const annotations = ownAnnotations(object);
     try {
       const content = contentOf(object);
+      if (isOversized(content)) return observe({}, annotations);
       return this.#withAuthorities(observe(content, annotations), content);
     } catch {
       return observe({}, annotations);
@@ -231,6 +239,32 @@ export class ObservedObjects implements ObservedState {
     if (ownerUid !== undefined) removeFrom(this.#byOwner, ownerUid, idOf(ref));
     if (ref.kind === "PeerAuthentication") removeFrom(this.#policies, ref.namespace, ref.name);
   }
+}
+
+/** The others are nothing to us, and may be long. */
+function ownAnnotations({ metadata }: KubeObject): Readonly<Record<string, string>> {
+  const own = Object.entries(metadata.annotations ?? {}).filter(
+    ([key, value]) => key.startsWith(OWN_ANNOTATION) && value.length <= MAX_ANNOTATION,
+  );
+  return Object.fromEntries(own);
+}
+
+function isOversized(content: Content): boolean {
+  const values = Object.values(content);
+  return (
+    values.length > MAX_KEYS || values.reduce((sum, { byteLength }) => sum + byteLength, 0) > MAX_CONTENT
+  );
+}
+
+/** Of a policy that nobody would write by hand only what it does to workloads: so it is never taken for one of ours. */
+function boundedSpec(spec: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  if (JSON.stringify(spec).length <= MAX_SPEC) return spec;
+  const { selector, mtls } = spec;
+  const decisive = {
+    ...(selector === undefined ? {} : { selector }),
+    ...(mtls === undefined ? {} : { mtls }),
+  };
+  return JSON.stringify(decisive).length <= MAX_SPEC ? decisive : { oversized: true };
 }
 
 function addTo<T>(index: Map<string, Map<string, T>>, at: string, key: string, value: T): void {

@@ -102,6 +102,31 @@ describe("ObservedObjects", () => {
     expect([...(objects.authorities(last)?.jwt ?? [])]).toEqual(["key-399"]);
   });
 
+  it("keeps meshid's own annotations alone, and none that is longer than any of them", () => {
+    const objects = new ObservedObjects();
+    const annotations = { "meshid.dev/revision": "3", "meshid.dev/long": "x".repeat(8193), note: "theirs" };
+    objects.set("Secret", secret(5, {}, { annotations }));
+    objects.set("PeerAuthentication", objectOf("strict", 6, { annotations }));
+    const kept = { "meshid.dev/revision": "3" };
+    expect(objects.secret("shop", "payments-tls")?.annotations).toEqual(kept);
+    expect(objects.peerAuthentication("shop", "strict")?.annotations).toEqual(kept);
+  });
+
+  it("keeps of a policy of any size what it does to workloads, and of one beyond that nothing", () => {
+    const objects = new ObservedObjects();
+    const ports = Object.fromEntries(Array.from({ length: 2000 }, (_, port) => [port, { mode: "STRICT" }]));
+    const policy = { selector: { matchLabels: { app: "a" } }, mtls: { mode: "DISABLE" } };
+    const labels = Object.fromEntries(Array.from({ length: 2000 }, (_, at) => [`label-${at}`, "x"]));
+    const seen = (spec: object): unknown => {
+      objects.set("PeerAuthentication", { ...objectOf("p", ++version), spec });
+      return objects.peerAuthentication("shop", "p")?.spec;
+    };
+    let version = 5;
+    expect(seen(policy)).toEqual(policy);
+    expect(seen({ ...policy, portLevelMtls: ports })).toEqual(policy);
+    expect(seen({ ...policy, selector: { matchLabels: labels } })).toEqual({ oversized: true });
+  });
+
   describe("content that was made to do harm", () => {
     let pki: Pki;
     let key: Forgery["key"];
@@ -138,10 +163,18 @@ describe("ObservedObjects", () => {
       ["a token of many parts", { token: base64("a.".repeat(5000)) }],
       ["deep JSON", { "jwks.json": base64("[".repeat(100_000)) }],
       ["a member that every object has", { __proto__: "x", constructor: base64("x") }],
+      ["more than meshid ever writes", { "ca.crt": base64("x".repeat(524_289)) }],
+      [
+        "more keys than meshid ever writes",
+        Object.fromEntries(Array.from({ length: 65 }, (_, at) => [`k${at}`, "eA=="])),
+      ],
     ])("is taken for content that says nothing: %s", (_, data) => {
       const objects = new ObservedObjects();
       expect(objects.set("Secret", { ...secret(5, {}), data })).toBe(true);
       expect(objects.secret("shop", "payments-tls")).toMatchObject({ ownerUid: "uid-1", tokens: {} });
+      const { hashes = {}, bundleHash = "" } = objects.secret("shop", "payments-tls") ?? {};
+      expect(Object.keys(hashes).length).toBeLessThan(64);
+      expect(objects.authorities(bundleHash)?.roots?.size ?? 0).toBe(0);
     });
   });
 });
