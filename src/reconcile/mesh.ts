@@ -6,6 +6,7 @@
 import { type Seconds, seconds } from "../core/brand.ts";
 import { parseRfc3339, toRfc3339 } from "../core/clock.ts";
 import type { MtlsEntry, RegistrationEntry } from "../registration/registration-entry.ts";
+import type { MtlsMode } from "../registration/service-identity.ts";
 import type { PeerAuthenticationManifest } from "./manifests/manifest.ts";
 import { peerAuthenticationManifest } from "./manifests/peer-authentication.ts";
 import type { ObservedPeerAuthentication } from "./state.ts";
@@ -37,19 +38,21 @@ export type MeshPlan =
 
 type IstioMode = "STRICT" | "PERMISSIVE" | "DISABLE";
 
+/** A port of the container with a mode of its own, or undefined: all others. */
+type Port = number | undefined;
+
 export function planMesh(input: MeshInput): MeshPlan {
   const { entry, mtls, now } = input;
   const own = input.policies.find((one) => one.ownerUid === entry.uid && one.ref.name === entry.name);
   const shadowedBy = shadowingPolicy(input.policies, own, mtls.matchLabels);
-  const isStrictAlready = own !== undefined && modeOf(own) === "STRICT";
-  if (mtls.mode !== "Strict" || isStrictAlready)
-    return { manifest: peerAuthenticationManifest(entry, mtls), strictAfter: undefined, shadowedBy };
+  const asked = { manifest: peerAuthenticationManifest(entry, mtls), strictAfter: undefined, shadowedBy };
+  const tightened = newlyStrict(mtls, own);
+  if (tightened.length === 0) return asked;
   const wait = waitForCertificate(input);
   if (wait !== undefined) return wait;
-  const strictAfter = strictAfterOf(input, own);
-  if (strictAfter === undefined || strictAfter <= now)
-    return { manifest: peerAuthenticationManifest(entry, mtls), strictAfter: undefined, shadowedBy };
-  const permissive = peerAuthenticationManifest(entry, { ...mtls, mode: "Permissive" });
+  const strictAfter = strictAfterOf(input, own, tightened);
+  if (strictAfter === undefined || strictAfter <= now) return asked;
+  const permissive = peerAuthenticationManifest(entry, withPermissive(mtls, own, tightened));
   const annotations = { ...permissive.annotations, [STRICT_AFTER_ANNOTATION]: toRfc3339(strictAfter) };
   return { manifest: { ...permissive, annotations }, strictAfter, shadowedBy };
 }
@@ -61,6 +64,36 @@ export function shadowingPolicy(
   labels: Readonly<Record<string, string>>,
 ): ObservedPeerAuthentication | undefined {
   return policies.find((one) => one !== own && shadows(one, own, labels));
+}
+
+/** The ports that are to be STRICT and are not by the policy in place: a port alone takes as much away as all of them. */
+function newlyStrict(mtls: MtlsEntry, own: ObservedPeerAuthentication | undefined): readonly Port[] {
+  return [undefined, ...portsOf(mtls, own)].filter(
+    (port) => wantedMode(mtls, port) === "Strict" && (own === undefined || modeOf(own, port) !== "STRICT"),
+  );
+}
+
+/** What is asked for, with PERMISSIVE where it would be STRICT for the first time. */
+function withPermissive(
+  mtls: MtlsEntry,
+  own: ObservedPeerAuthentication | undefined,
+  tightened: readonly Port[],
+): MtlsEntry {
+  const modeAt = (port: Port): MtlsMode => (tightened.includes(port) ? "Permissive" : wantedMode(mtls, port));
+  const exceptions = portsOf(mtls, own).map((port) => ({ port, mode: modeAt(port) }));
+  return { ...mtls, mode: modeAt(undefined), exceptions };
+}
+
+/** Those with a mode of their own, wanted or in place. */
+function portsOf(mtls: MtlsEntry, own: ObservedPeerAuthentication | undefined): readonly number[] {
+  const { portLevelMtls = {} } = (own?.spec ?? {}) as { readonly portLevelMtls?: Record<string, unknown> };
+  return [
+    ...new Set([...mtls.exceptions.map(({ port }) => port), ...Object.keys(portLevelMtls).map(Number)]),
+  ];
+}
+
+function wantedMode(mtls: MtlsEntry, port: Port): MtlsMode {
+  return mtls.exceptions.find((one) => one.port === port)?.mode ?? mtls.mode;
 }
 
 /** STRICT waits until the workloads have had a certificate for `rotation.propagation`. */
@@ -76,18 +109,23 @@ function waitForCertificate({ issuedSince, propagation, now }: MeshInput): MeshP
 }
 
 /** Going from DISABLE to STRICT at once drops requests: PERMISSIVE comes between. */
-function strictAfterOf(input: MeshInput, own: ObservedPeerAuthentication | undefined): Seconds | undefined {
+function strictAfterOf(
+  input: MeshInput,
+  own: ObservedPeerAuthentication | undefined,
+  tightened: readonly Port[],
+): Seconds | undefined {
   const noted = parseRfc3339(own?.annotations[STRICT_AFTER_ANNOTATION] ?? "");
   const latest = seconds(input.now + input.propagation);
-  if (own !== undefined && modeOf(own) === "PERMISSIVE" && noted !== undefined)
-    return seconds(Math.min(noted, latest));
-  return effectiveMode(input, own) === "DISABLE" ? latest : undefined;
+  const isUnderWay = own !== undefined && tightened.every((port) => modeOf(own, port) === "PERMISSIVE");
+  if (isUnderWay && noted !== undefined) return seconds(Math.min(noted, latest));
+  return tightened.some((port) => effectiveMode(input, own, port) === "DISABLE") ? latest : undefined;
 }
 
 /** The mode that holds for the workloads now. */
 function effectiveMode(
   { policies, meshPolicies, mtls }: MeshInput,
   own: ObservedPeerAuthentication | undefined,
+  port: Port,
 ): IstioMode {
   const forWorkload = policies.filter((one) => one === own || covers(one, mtls.matchLabels));
   const scopes = [
@@ -98,7 +136,7 @@ function effectiveMode(
   for (const scope of scopes) {
     const mode = scope
       .sort(byAge)
-      .map(modeOf)
+      .map((one) => modeOf(one, port))
       .find((one) => one !== undefined);
     if (mode !== undefined) return mode;
   }
@@ -135,9 +173,19 @@ function selectorOf({ spec }: ObservedPeerAuthentication): Readonly<Record<strin
 }
 
 /** Undefined: UNSET, what is above counts. */
-function modeOf({ spec }: ObservedPeerAuthentication): IstioMode | undefined {
-  const { mtls } = spec as { readonly mtls?: { readonly mode?: unknown } };
-  const mode = mtls?.mode;
+function modeOf({ spec }: ObservedPeerAuthentication, port: Port): IstioMode | undefined {
+  const { mtls, portLevelMtls } = spec as {
+    readonly mtls?: ModeSpec;
+    readonly portLevelMtls?: Readonly<Record<string, ModeSpec>>;
+  };
+  return known(portLevelMtls?.[String(port)]?.mode) ?? known(mtls?.mode);
+}
+
+interface ModeSpec {
+  readonly mode?: unknown;
+}
+
+function known(mode: unknown): IstioMode | undefined {
   return mode === "STRICT" || mode === "PERMISSIVE" || mode === "DISABLE" ? mode : undefined;
 }
 

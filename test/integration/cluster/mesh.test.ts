@@ -144,7 +144,7 @@ describeCluster("the mesh manifest", () => {
       ...selecting("ports", "Permissive"),
       exceptions: [
         { port: 9090, mode: "Permissive" },
-        { port: 8080, mode: "Strict" },
+        { port: 8080, mode: "Disabled" },
       ],
     };
     await suite.identity(shop, "ports", { mtls });
@@ -158,7 +158,18 @@ describeCluster("the mesh manifest", () => {
     expect((await suite.peerAuthentication(shop, "ports"))?.spec).toEqual({
       selector: { matchLabels: { app: "ports" } },
       mtls: { mode: "PERMISSIVE" },
-      portLevelMtls: { "9090": { mode: "PERMISSIVE" }, "8080": { mode: "STRICT" } },
+      portLevelMtls: { "9090": { mode: "PERMISSIVE" }, "8080": { mode: "DISABLE" } },
+    });
+  });
+
+  it("waits with one STRICT port for the certificate as with all of them", async () => {
+    const mtls = { ...selecting("port", "Permissive"), exceptions: [{ port: 8080, mode: "Strict" }] };
+    await suite.identity(shop, "port", { mtls });
+    await suite.untilReason([shop, "port"], "MTLSApplied", "WaitingForCertificate");
+    expect(await suite.peerAuthentication(shop, "port")).toBeUndefined();
+    await suite.untilReason([shop, "port"], "MTLSApplied", "Applied");
+    expect((await suite.peerAuthentication(shop, "port"))?.spec).toMatchObject({
+      portLevelMtls: { "8080": { mode: "STRICT" } },
     });
   });
 
