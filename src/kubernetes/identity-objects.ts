@@ -2,7 +2,14 @@
  * ServiceIdentities and TrustDomains as they are kept in memory: what others wrote beside our own fields is left out.
  */
 
-import type { ServiceIdentity, TrustDomainObject } from "../registration/service-identity.ts";
+import { REASONS } from "../registration/conditions.ts";
+import { requestedBy } from "../registration/metadata.ts";
+import {
+  RENEW_ANNOTATION,
+  type ServiceIdentity,
+  type ServiceIdentityStatus,
+  type TrustDomainObject,
+} from "../registration/service-identity.ts";
 import type { KubeObject } from "./objects.ts";
 
 export interface Accepted<T> {
@@ -31,43 +38,63 @@ export function isOtherWish<T extends ServiceIdentity | TrustDomainObject>(
 }
 
 const OWN_ANNOTATION = "meshid.dev/";
+/** Characters: no message of ours is longer. */
+const MAX_MESSAGE = 4096;
 
 /** The API server has checked the object against the schema of `crds/`: these are the shapes that it promises. */
 export function identityOf(object: KubeObject): ServiceIdentity {
   const { metadata } = object;
+  const renew = requestedBy(metadata.annotations, RENEW_ANNOTATION);
+  const { status } = statusOf(object);
   return {
     apiVersion: "meshid.dev/v1alpha1",
     kind: "ServiceIdentity",
-    metadata: { ...metaOf(object), namespace: metadata.namespace ?? "" },
+    metadata: {
+      ...metaOf(object, renew === undefined ? {} : { [RENEW_ANNOTATION]: renew }),
+      namespace: metadata.namespace ?? "",
+    },
     spec: object["spec"] ?? {},
-    ...statusOf(object),
+    ...(status === undefined ? {} : { status: withOwnConditions(status) }),
   };
+}
+
+/** Whoever may write the status of an identity can put other and longer ones there. */
+function withOwnConditions(status: ServiceIdentityStatus): ServiceIdentityStatus {
+  const { conditions } = status;
+  if (conditions === undefined) return status;
+  const own = conditions.filter(({ type, message }) => Object.hasOwn(REASONS, type) && message.length <= MAX_MESSAGE);
+  return { ...status, conditions: own };
 }
 
 export function trustDomainOf(object: KubeObject): TrustDomainObject {
   return {
     apiVersion: "meshid.dev/v1alpha1",
     kind: "TrustDomain",
-    metadata: metaOf(object),
+    metadata: metaOf(object, ownAnnotations(object)),
     spec: object["spec"] ?? {},
     ...statusOf(object),
   };
 }
 
-/** Written by meshid alone. */
 function statusOf(object: KubeObject): { readonly status?: object } {
   const { status } = object;
   return typeof status === "object" && status !== null ? { status } : {};
 }
 
-function metaOf({ metadata }: KubeObject): TrustDomainObject["metadata"] {
-  const { name, uid, creationTimestamp, generation = 1, annotations = {} } = metadata;
-  const own = Object.entries(annotations).filter(([key]) => key.startsWith(OWN_ANNOTATION));
+type Annotations = Readonly<Record<string, string>>;
+
+function ownAnnotations({ metadata }: KubeObject): Annotations {
+  const all = Object.entries(metadata.annotations ?? {});
+  return Object.fromEntries(all.filter(([key]) => key.startsWith(OWN_ANNOTATION)));
+}
+
+function metaOf({ metadata }: KubeObject, annotations: Annotations): TrustDomainObject["metadata"] {
+  const { name, uid, creationTimestamp, generation = 1 } = metadata;
   return {
     name,
     uid,
     creationTimestamp,
     generation,
-    ...(own.length === 0 ? {} : { annotations: Object.fromEntries(own) }),
+    ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
   };
 }

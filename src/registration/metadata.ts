@@ -38,12 +38,16 @@ export function checkMetadata(
   return faults;
 }
 
-/** The value of an annotation that asks for something once per value, cut so that the status can name it. */
+/**
+ * The value of an annotation that asks for something once per value, cut so that the status can name it: as the API server
+ * will give it back, also where the cut goes through a character, and without what was cut off in memory.
+ */
 export function requestedBy(
   annotations: Readonly<Record<string, string>> | undefined,
   annotation: string,
 ): string | undefined {
-  return annotations?.[annotation]?.slice(0, MAX_REQUEST_LENGTH);
+  const value = annotations?.[annotation];
+  return value === undefined ? undefined : Buffer.from(value.slice(0, MAX_REQUEST_LENGTH)).toString("utf8");
 }
 
 function checkNamespace(report: Report, namespace: string, scope: "Namespaced" | "Cluster"): void {

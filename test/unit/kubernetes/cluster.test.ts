@@ -221,6 +221,24 @@ describe("Cluster", () => {
     expect(changes.namespaces).toBe(1);
   });
 
+  it("keeps of an identity neither annotations nor conditions that others have put there", async () => {
+    const annotations = { "meshid.dev/renew": "x".repeat(100_000), "meshid.dev/more": "x", note: "x" };
+    const issued = { type: "X509Issued", status: "True", reason: "Issued", message: "issued" };
+    const forged = [
+      { ...issued, type: "Forged" },
+      { ...issued, type: "Ready", message: "x".repeat(4097) },
+    ];
+    const identity = identityOf("payments", 5, { annotations });
+    client.lists.set(IDENTITIES, {
+      version: 10,
+      items: [{ ...identity, status: { conditions: [issued, ...forged] } }],
+    });
+    await start();
+    const { metadata, status } = cluster.identity("shop/payments") ?? {};
+    expect(metadata?.annotations).toEqual({ "meshid.dev/renew": "x".repeat(253) });
+    expect(status?.conditions).toEqual([issued]);
+  });
+
   it("announces the identities of a ServiceAccount that comes or goes", async () => {
     const other = identityOf("orders", 6, {}, { serviceAccountName: "payments" });
     client.lists.set(IDENTITIES, {

@@ -53,6 +53,13 @@ describe("checkMetadata", () => {
 });
 
 describe("requestedBy", () => {
+  it("cuts through no character, so that what comes back from the status is the same", () => {
+    const asked =
+      requestedBy({ "meshid.dev/renew": `${"x".repeat(252)}\u{1f600}` }, "meshid.dev/renew") ?? "";
+    expect(asked.isWellFormed()).toBe(true);
+    expect(asked).toHaveLength(253);
+  });
+
   it("cuts a value to what a status can name", () => {
     expect(requestedBy({ "meshid.dev/renew": "x".repeat(300) }, "meshid.dev/renew")).toHaveLength(253);
     expect(requestedBy(undefined, "meshid.dev/renew")).toBeUndefined();
