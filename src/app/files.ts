@@ -80,11 +80,15 @@ export interface Entry {
   readonly isDirectory: boolean;
 }
 
-/** Sorted by name; links to directories count as directories. @throws NOT_FOUND, STORAGE_FAILED */
+/**
+ * Sorted by name; links to directories count as directories. Pipes, sockets and devices are left out: to read one may never
+ * end. @throws NOT_FOUND, STORAGE_FAILED
+ */
 export async function listDirectory(path: string): Promise<readonly Entry[]> {
   return guarded(path, async () => {
     const entries = await readdir(path, { withFileTypes: true });
-    const listed = entries.map(async (entry) => ({
+    const readable = entries.filter((each) => each.isFile() || each.isDirectory() || each.isSymbolicLink());
+    const listed = readable.map(async (entry) => ({
       name: entry.name,
       isDirectory:
         entry.isDirectory() || (entry.isSymbolicLink() && (await pointsToDirectory(join(path, entry.name)))),

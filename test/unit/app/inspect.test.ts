@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
 import { symlink } from "node:fs/promises";
 import { join } from "node:path";
@@ -475,6 +476,16 @@ describe("meshid inspect DIR", () => {
     const { code, stdout } = await cli(["inspect", join(scratch.dir, "plain")]);
     expect(stdout).toMatch(/NOTE {3}\.\.data {2}has no \.\.data/);
     expect(code).toBe(0);
+  });
+
+  it("does not wait for a pipe among the files", async () => {
+    await using scratch = await makeScratch();
+    const dir = await scratch.mount("secret", tls());
+    execFileSync("mkfifo", [join(dir, "..data/pipe.pem")]);
+    expect(await cli(["inspect", dir])).toMatchObject({
+      code: 0,
+      stdout: expect.not.stringContaining("pipe"),
+    });
   });
 
   it("refuses a directory that meshid did not write", async () => {
