@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from "node:util";
 import { type Seconds, seconds } from "../core/brand.ts";
 import { parseRfc3339, toRfc3339 } from "../core/clock.ts";
 import { formatDuration, parseDuration } from "../core/duration.ts";
-import { REVISION_ANNOTATION, TTL_ANNOTATION } from "../reconcile/annotations.ts";
+import { revisionIn, TTL_ANNOTATION } from "../reconcile/annotations.ts";
 import { x509RenewAt } from "../reconcile/checks.ts";
 import { lifeOf } from "../reconcile/renewal.ts";
 import type { ObservedSecret } from "../reconcile/state.ts";
@@ -72,8 +72,8 @@ function x509Status(entry: RegistrationEntry, secret: ObservedSecret): X509Statu
   if (facts === undefined) return undefined;
   const life = lifeOf(facts.notBefore, facts.notAfter);
   const ttl = seconds(Math.max(0, facts.notAfter - life.issuedAt));
-  const asked = annotations[TTL_ANNOTATION];
-  const isCapped = asked !== undefined && ttl < parseDuration(asked, TTL_ANNOTATION);
+  const asked = askedTtl(annotations);
+  const isCapped = asked !== undefined && ttl < asked;
   return {
     serialNumber: facts.serialNumber,
     notBefore: toRfc3339(facts.notBefore),
@@ -83,8 +83,17 @@ function x509Status(entry: RegistrationEntry, secret: ObservedSecret): X509Statu
     ttlReason: isCapped ? "CappedByAuthority" : "Requested",
     authorityKeyID: facts.authorityKeyID,
     secretName: entry.x509.secretName,
-    revision: Number(annotations[REVISION_ANNOTATION] ?? 1),
+    revision: Math.max(1, revisionIn(annotations)),
   };
+}
+
+/** Of a note that others can change, and have not always repaired when the status is made. */
+function askedTtl(annotations: ObservedSecret["annotations"]): Seconds | undefined {
+  try {
+    return parseDuration(annotations[TTL_ANNOTATION] ?? "", TTL_ANNOTATION);
+  } catch {
+    return undefined;
+  }
 }
 
 function jwtStatus(entry: RegistrationEntry, secret: ObservedSecret): ServiceIdentityStatus["jwt"] {

@@ -127,7 +127,8 @@ export class ServiceIdentityReconciler implements Reconciler {
   async #pruneIfGone({ entry }: Work, signal: AbortSignal): Promise<void> {
     const { desired, observed, applier } = this.#deps;
     if (desired.identity(entry.key)?.metadata.uid === entry.uid) return;
-    for (const ref of observed.ownedBy(entry.uid)) await applier.prune(ref, entry.uid, signal);
+    const given = observed.ownedBy(entry.uid).filter(({ namespace }) => namespace === entry.namespace);
+    for (const ref of given) await applier.prune(ref, entry.uid, signal);
   }
 
   /** Turns the faults that belong in a condition into one; everything else is retried. */

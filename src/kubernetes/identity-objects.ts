@@ -62,7 +62,9 @@ export function identityOf(object: KubeObject): ServiceIdentity {
 function withOwnConditions(status: ServiceIdentityStatus): ServiceIdentityStatus {
   const { conditions } = status;
   if (conditions === undefined) return status;
-  const own = conditions.filter(({ type, message }) => Object.hasOwn(REASONS, type) && message.length <= MAX_MESSAGE);
+  const own = conditions.filter(
+    ({ type, message }) => Object.hasOwn(REASONS, type) && message.length <= MAX_MESSAGE,
+  );
   return { ...status, conditions: own };
 }
 

@@ -43,7 +43,8 @@ export function clusterObserver(cluster: Cluster, configMapName: () => string): 
       }
       for (const { metadata } of cluster.identities()) {
         for (const { kind, namespace, name } of cluster.objects.ownedBy(metadata.uid)) {
-          if (kind === "Secret")
+          // One that lies elsewhere only says that it is its own.
+          if (kind === "Secret" && namespace === metadata.namespace)
             await look(`Secret ${namespace}/${name}`, cluster.objects.secret(namespace, name));
         }
       }

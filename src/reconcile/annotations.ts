@@ -14,6 +14,12 @@ export const ISSUED_SINCE_ANNOTATION = "meshid.dev/issued-since";
 /** `passwordCheck` of the password that the PKCS#12 files were written with. */
 export const PASSWORD_ANNOTATION = "meshid.dev/password-check";
 
+/** How many certificates were issued into a Secret; 0 where nothing that makes sense says so. */
+export function revisionIn(annotations: Readonly<Record<string, string>>): number {
+  const revision = Number(annotations[REVISION_ANNOTATION] ?? 0);
+  return Number.isSafeInteger(revision) && revision > 0 ? revision : 0;
+}
+
 /** By key of the Secret: a short digest of its value. Public documents are left out. */
 export type KeyHashes = Readonly<Record<string, string>>;
 

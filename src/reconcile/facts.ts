@@ -25,6 +25,10 @@ export type Content = Readonly<Record<string, Uint8Array>>;
 /** Public documents: they change with the bundle, without a new issuance. */
 const PUBLIC_KEYS = ["ca.crt", "root-cert.pem", "bundle.json", "jwks.json"] as const;
 
+/** What does not fit into a status is none of ours: characters of a key ID, and the last instant of RFC 3339. */
+const MAX_KEY_ID = 64;
+const MAX_INSTANT = 253_402_300_799;
+
 export function observeSecret(ref: ObjectRef, meta: Observed, content: Content): ObservedSecret {
   return {
     ref,
@@ -111,7 +115,7 @@ function x509Facts(content: Content): X509Facts | undefined {
     const [der] = splitPem(text(chain));
     if (der === undefined) return undefined;
     const leaf = parseCertificate(der);
-    if (leaf.authorityKeyID === undefined) return undefined;
+    if (leaf.authorityKeyID === undefined || leaf.authorityKeyID.length > MAX_KEY_ID) return undefined;
     return {
       uris: leaf.uris,
       dnsNames: leaf.dnsNames,
@@ -132,6 +136,7 @@ function tokenFacts(content: Content): Readonly<Record<string, TokenFacts>> {
     const token = readable(() => readJwt(text(bytes)));
     if (token === undefined) continue;
     const { header, claims } = token;
+    if (header.kid.length > MAX_KEY_ID || Math.max(claims.iat, claims.exp) > MAX_INSTANT) continue;
     found[name] = {
       subject: claims.sub,
       issuer: claims.iss ?? "",

@@ -6,7 +6,7 @@ import { type Seconds, seconds } from "../core/brand.ts";
 import { parseRfc3339 } from "../core/clock.ts";
 import type { RegistrationEntry, TokenEntry } from "../registration/registration-entry.ts";
 import type { KeyId } from "../x509/keys.ts";
-import { ISSUED_SINCE_ANNOTATION, REVISION_ANNOTATION } from "./annotations.ts";
+import { ISSUED_SINCE_ANNOTATION, revisionIn } from "./annotations.ts";
 import { checkToken, checkX509, type IssueReason, isRewritten, issuedHashes } from "./checks.ts";
 import { publicHash } from "./facts.ts";
 import { peerAuthenticationRef } from "./manifests/peer-authentication.ts";
@@ -67,7 +67,8 @@ export function planIdentity(input: PlanInput): Plan {
   return {
     x509: planX509(input, isManualRenewalDue),
     jwt: planTokens(input, isManualRenewalDue),
-    prune: input.owned.filter((ref) => !isWanted(entry, ref)),
+    // In another namespace someone only says that it is ours, and would have us stumble over it.
+    prune: input.owned.filter((ref) => ref.namespace === entry.namespace && !isWanted(entry, ref)),
     renewNotBefore: isTooSoon ? seconds(now + 1) : undefined,
   };
 }
@@ -76,13 +77,12 @@ function planX509(input: PlanInput, isManualRenewalDue: boolean): Plan["x509"] {
   const { entry, now, authority } = input;
   const secret = input.x509Secret?.ownerUid === entry.uid ? input.x509Secret : undefined;
   const issue = checkX509({ entry, secret, issuers: authority.issuers, now, isManualRenewalDue });
-  const revision = Number(secret?.annotations[REVISION_ANNOTATION] ?? 0);
   const wanted = publicHash(x509PublicContent(entry, authority.caPem, undefined));
   const wasValid = secret?.x509 !== undefined && secret.x509.notAfter > now;
   const since = wasValid ? parseRfc3339(secret.annotations[ISSUED_SINCE_ANNOTATION] ?? "") : undefined;
   return {
     issue,
-    revision: (Number.isSafeInteger(revision) && revision > 0 ? revision : 0) + 1,
+    revision: revisionIn(secret?.annotations ?? {}) + 1,
     issuedSince: since !== undefined && since <= now ? since : now,
     refresh: issue === undefined && secret?.bundleHash !== wanted,
   };

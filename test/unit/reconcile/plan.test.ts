@@ -155,6 +155,11 @@ describe("planIdentity: pruning", () => {
     { kind: "PeerAuthentication", namespace: "shop", name: "payments" },
   ] as const;
 
+  it("leaves alone what only says, in another namespace, that it is the identity's", () => {
+    const owned = [{ kind: "Secret", namespace: "evil", name: "bait" }] as const;
+    expect(plan({ owned }).prune).toEqual([]);
+  });
+
   it("removes what it owns and is no longer asked for, and nothing else", () => {
     expect(plan({ owned }).prune.map(({ name, kind }) => `${kind} ${name}`)).toEqual([
       "Secret payments-jwt",
