@@ -1,7 +1,7 @@
 /** Measures section by section, prints as it goes, writes a Markdown table, and says how many limits were passed. */
 
 import { readFile, writeFile } from "node:fs/promises";
-import { availableParallelism, cpus, loadavg, totalmem } from "node:os";
+import { availableParallelism, cpus, loadavg, platform, release, totalmem } from "node:os";
 import type { Result } from "./result.ts";
 
 export interface Report {
@@ -16,11 +16,12 @@ export interface Report {
 
 /** The exit code. */
 export async function writeReport({ title, command, file, sections, notes = [] }: Report): Promise<number> {
-  const load = loadavg()[0]?.toFixed(2);
+  const load = (): string => loadavg()[0]?.toFixed(2) ?? "unknown";
+  const before = load();
   const lines: string[] = [];
   let failed = 0;
   for (const [section, measure] of sections) {
-    console.log(`\n${section}`);
+    console.log(`\n${section} (load ${load()})`);
     const results = await measure();
     lines.push("", `## ${section}`, "", "| what | measured | limit | |", "|---|--:|--:|---|");
     for (const result of results) {
@@ -37,8 +38,8 @@ export async function writeReport({ title, command, file, sections, notes = [] }
     "",
     `Written by \`${command}\`, which ends with 1 when a limit is passed. Ratios are taken within one run; medians where there are several.`,
     "",
-    `meshid ${version}, Node ${process.version}, ${cpus()[0]?.model.trim() ?? "unknown processor"} × ${availableParallelism()},`,
-    `${(totalmem() / 2 ** 30).toFixed(0)} GiB, load before ${load}, ${new Date().toISOString().slice(0, 10)}.`,
+    `meshid ${version}, Node ${process.version}, OpenSSL ${process.versions.openssl}, ${cpus()[0]?.model.trim() ?? "unknown processor"} × ${availableParallelism()},`,
+    `${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${platform()} ${release()}, load ${before} before and ${load()} after, ${new Date().toISOString().slice(0, 10)}.`,
   ];
   const text = [...head, ...lines, ...(notes.length > 0 ? ["", ...notes] : [])].join("\n");
   await writeFile(new URL(`../../docs/${file}`, import.meta.url), `${text}\n`);
