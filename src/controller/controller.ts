@@ -2,7 +2,7 @@
  * The loop: workers take keys from a work queue and reconcile them.
  */
 
-import { type Milliseconds, milliseconds, type Seconds } from "../core/brand.ts";
+import { type Milliseconds, milliseconds, type Seconds, seconds } from "../core/brand.ts";
 import type { Clock } from "../core/clock.ts";
 import { isOperatorError } from "../core/errors.ts";
 import type { WorkQueue } from "./work-queue.ts";
@@ -36,14 +36,30 @@ export interface ControllerOptions {
   readonly working: AbortSignal;
 }
 
+/** What the same call will not mend may be mended elsewhere (a policy of the cluster, a later meshid), and nobody tells. */
+const TERMINAL_RETRY = seconds(600);
+/** So long at most others wait while keys are worked on that need no answer from anywhere: ten thousand after a start. */
+const SLICE = milliseconds(8);
+
 /** Runs until `signal` aborts; what is in work then is finished first, as long as `working` lets it. */
 export async function runController(options: ControllerOptions, signal: AbortSignal): Promise<void> {
-  const workers = Array.from({ length: options.workers }, () => work(options, signal));
+  const turn = { since: options.clock.monotonic() };
+  const workers = Array.from({ length: options.workers }, () => work(options, turn, signal));
   await Promise.all([options.queue.run(signal), ...workers]);
 }
 
-async function work(options: ControllerOptions, signal: AbortSignal): Promise<void> {
+/** `turn`: of the event loop, which all workers share. */
+async function work(
+  options: ControllerOptions,
+  turn: { since: Milliseconds },
+  signal: AbortSignal,
+): Promise<void> {
+  const { clock } = options;
   for (;;) {
+    if (clock.monotonic() - turn.since > SLICE) {
+      await new Promise((resolve) => setImmediate(resolve));
+      turn.since = clock.monotonic();
+    }
     const key = await options.queue.take(signal);
     if (key === undefined) return;
     await reconcileOnce(options, key);
@@ -68,8 +84,10 @@ async function reconcileOnce(options: ControllerOptions, key: string): Promise<v
     report(result.requeueAt === undefined ? "success" : "requeue_after");
   } catch (error) {
     const isTerminal = isOperatorError(error) && !error.retryable;
-    if (isTerminal) queue.forget(key);
-    else if (!isOperatorError(error, "ABORTED")) queue.addRateLimited(key);
+    if (isTerminal) {
+      queue.forget(key);
+      queue.addAt(key, seconds(clock.now() + TERMINAL_RETRY));
+    } else if (!isOperatorError(error, "ABORTED")) queue.addRateLimited(key);
     report(isTerminal ? "terminal_error" : "error", error);
   } finally {
     queue.done(key);
