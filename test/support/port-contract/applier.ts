@@ -27,7 +27,7 @@ export function describeApplier(ports: () => PortHarness, uid: () => string): vo
       const before = ports().observed.secret("shop", "payments-tls");
       const next = {
         ...secretOf(uid(), { "tls.crt": "crt-2", "tls.key": "key-2", "key.pem": "key-2" }),
-        annotations: { note: "2" },
+        annotations: { "meshid.dev/note": "2" },
       };
       await ports().applier.apply(next, NEVER);
       expect(await ports().read(SECRET)).toEqual({
@@ -36,7 +36,7 @@ export function describeApplier(ports: () => PortHarness, uid: () => string): vo
         "key.pem": "key-2",
       });
       const after = ports().observed.secret("shop", "payments-tls");
-      expect(after).toMatchObject({ ownerUid: uid(), annotations: { note: "2" } });
+      expect(after).toMatchObject({ ownerUid: uid(), annotations: { "meshid.dev/note": "2" } });
       expect(Object.keys(after?.hashes ?? {}).toSorted()).toEqual(["key.pem", "tls.crt", "tls.key"]);
       expect(after?.hashes["tls.crt"]).not.toBe(before?.hashes["tls.crt"]);
       expect(ports().observed.ownedBy(uid())).toEqual([SECRET]);
@@ -88,11 +88,11 @@ export function describeApplier(ports: () => PortHarness, uid: () => string): vo
       await ports().applier.apply(secretOf(uid(), { ...PAIR, "tls-combined.pem": "both" }), NEVER);
       const set = new Secret({ "ca.crt": Buffer.from("ca-2"), "bundle.json": Buffer.from("{}") });
       const remove = ["tls-combined.pem"];
-      const change = { ref: SECRET, ownerUid: uid(), set, remove, annotations: { note: "2" } };
+      const change = { ref: SECRET, ownerUid: uid(), set, remove, annotations: { "meshid.dev/note": "2" } };
       await ports().applier.amend(change, NEVER);
       expect(await ports().read(SECRET)).toEqual({ ...PAIR, "ca.crt": "ca-2", "bundle.json": "{}" });
       const after = ports().observed.secret("shop", "payments-tls");
-      expect(after).toMatchObject({ ownerUid: uid(), annotations: { note: "2" } });
+      expect(after).toMatchObject({ ownerUid: uid(), annotations: { "meshid.dev/note": "2" } });
       const kept = { "tls.crt": Buffer.from("crt-1"), "tls.key": Buffer.from("key-1") };
       expect(after?.hashes).toEqual(keyHashes(kept));
       expect(ports().observed.ownedBy(uid())).toEqual([SECRET]);
