@@ -54,6 +54,13 @@ export class Claims {
     return this.#claimsOn(account).find((other) => other.uid === holder)?.key;
   }
 
+  /** How much is kept in memory: for tests. */
+  get size(): number {
+    return (
+      this.#claims.size + this.#byAccount.size + this.#counts.size + this.#ranks.size + this.#exceeding.size
+    );
+  }
+
   /** Whether `limit` identities of the same namespace are older. */
   exceeds(key: IdentityKey, limit: number): boolean {
     const claim = this.#claims.get(key);
@@ -101,8 +108,11 @@ export class Claims {
     const identity = this.#desired.identity(key);
     const after = identity === undefined ? undefined : claimOf(identity);
     if (before !== undefined) {
-      touched.add(accountOf(before));
-      this.#byAccount.get(accountOf(before))?.delete(key);
+      const account = accountOf(before);
+      touched.add(account);
+      const keys = this.#byAccount.get(account);
+      keys?.delete(key);
+      if (keys?.size === 0) this.#byAccount.delete(account);
     }
     if (before?.uid !== after?.uid) this.#count((before ?? after)?.namespace ?? "", before, after);
     if (after === undefined) {
@@ -120,7 +130,9 @@ export class Claims {
   #count(namespace: string, before: HolderClaim | undefined, after: HolderClaim | undefined): void {
     this.#ranks.delete(namespace);
     const change = (after === undefined ? 0 : 1) - (before === undefined ? 0 : 1);
-    this.#counts.set(namespace, (this.#counts.get(namespace) ?? 0) + change);
+    const count = (this.#counts.get(namespace) ?? 0) + change;
+    if (count === 0) this.#counts.delete(namespace);
+    else this.#counts.set(namespace, count);
   }
 
   #claimsOn(account: string): readonly HolderClaim[] {

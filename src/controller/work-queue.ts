@@ -50,6 +50,9 @@ interface Delayed {
   readonly at: Seconds;
 }
 
+/** So many entries of no use are not worth the trouble. */
+const MAX_STALE = 1000;
+
 /** `shop/payments` → `shop`; a key without a slash is its own namespace. */
 export function namespaceOf(key: string): string {
   const slash = key.indexOf("/");
@@ -95,7 +98,7 @@ export class WorkQueue {
   readonly #inFlight = new Set<string>();
   readonly #inFlightByNamespace = new Map<string, number>();
   readonly #dirty = new Set<string>();
-  readonly #delayed = new TinyQueue<Delayed>([], (a, b) => a.at - b.at);
+  #delayed = delayedQueue([]);
   readonly #dueAt = new Map<string, Seconds>();
   readonly #failures = new Map<string, number>();
   readonly #takers = new Set<() => void>();
@@ -103,6 +106,11 @@ export class WorkQueue {
 
   constructor(options: WorkQueueOptions) {
     this.#options = options;
+  }
+
+  /** Entries for keys whose time is to come, those that are of no use any more included. */
+  get delayed(): number {
+    return this.#delayed.length;
   }
 
   /** Keys ready to be taken (delayed ones not counted). */
@@ -142,6 +150,9 @@ export class WorkQueue {
     this.#dueAt.set(key, at);
     const head = this.#delayed.peek();
     this.#delayed.push({ key, at });
+    // What has been put off anew leaves an entry behind until its time comes, which may be in months.
+    if (this.#delayed.length > 2 * this.#dueAt.size + MAX_STALE)
+      this.#delayed = delayedQueue([...this.#dueAt].map(([one, due]) => ({ key: one, at: due })));
     if (head === undefined || at < head.at) this.#wakeTimer?.();
   }
 
@@ -239,6 +250,10 @@ export class WorkQueue {
       signal.addEventListener("abort", done, { once: true });
     });
   }
+}
+
+function delayedQueue(items: Delayed[]): TinyQueue<Delayed> {
+  return new TinyQueue<Delayed>(items, (a, b) => a.at - b.at);
 }
 
 function precedes(a: Priority, b: Priority): boolean {

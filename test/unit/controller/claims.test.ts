@@ -92,6 +92,17 @@ describe("Claims", () => {
     expect(store.saves).toBe(1);
   });
 
+  it("keeps nothing of accounts and namespaces that nobody claims any more", async () => {
+    const bare = new Claims(world, undefined);
+    for (let times = 0; times < 10; times++) {
+      world.want("a", { serviceAccountName: `account-${times}` });
+      await bare.update(["shop/a"]);
+    }
+    world.wanted.clear();
+    await bare.update(["shop/a"]);
+    expect(bare.size).toBe(0);
+  });
+
   it("bounds a namespace by age, and lets one in when another goes", async () => {
     for (const [index, name] of ["a", "b", "c"].entries()) world.want(name, {}, at(index));
     await claims.open();

@@ -48,6 +48,23 @@ describe("WorkQueue", () => {
     expect(await takeAll(queue)).toEqual(["a/soon", "a/next", "a/late"]);
   });
 
+  it("keeps one entry for each key that is put off, and not one for each time", async () => {
+    const queue = makeQueue({}, clock);
+    queue.addAt("a/once", seconds(clock.now() + 5));
+    for (let times = 0; times < 5000; times++) {
+      queue.add("a/often");
+      expect(await queue.take(stop.signal)).toBe("a/often");
+      queue.addAt("a/often", seconds(clock.now() + 7_000_000 + times));
+      queue.done("a/often");
+    }
+    expect(queue.delayed).toBeLessThan(1100);
+    void queue.run(stop.signal);
+    await clock.advance(6);
+    expect(await takeAll(queue)).toEqual(["a/once"]);
+    await clock.advance(7_010_000);
+    expect(await takeAll(queue)).toEqual(["a/often"]);
+  });
+
   it("goes round over namespaces, however many keys one of them has", async () => {
     const queue = makeQueue({}, clock);
     for (const key of ["a/1", "a/2", "a/3", "a/4", "b/1", "c/1"]) queue.add(key);
