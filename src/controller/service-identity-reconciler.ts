@@ -11,6 +11,7 @@ import type { RegistrationEntry } from "../registration/registration-entry.ts";
 import { registerIdentity } from "../registration/registration-entry.ts";
 import type { ServiceIdentity } from "../registration/service-identity.ts";
 import type { KeyId } from "../x509/keys.ts";
+import { refreshBundle } from "./bundle-refresh.ts";
 import type { ReconcileResult, Reconciler } from "./controller.ts";
 import { identityStatus, statusChanges } from "./identity-status.ts";
 import { reconcileMesh } from "./mesh.ts";
@@ -35,7 +36,7 @@ export class ServiceIdentityReconciler implements Reconciler {
     if ("fault" in registered) {
       this.#refuse(key, identity, registered.fault);
       await this.#report(identity, refusedOutcome(identity, registered.fault, registered.entry), signal);
-      return {};
+      return this.#refreshBundle(identity, signal);
     }
     const work = this.#plan(identity, registered.entry);
     return this.#carryOut(work, signal);
@@ -120,7 +121,18 @@ export class ServiceIdentityReconciler implements Reconciler {
     await this.#report(identity, outcome, signal);
     await this.#pruneIfGone(work, signal);
     if (x509.changed || jwt?.changed === true || plan.prune.length > 0) this.#deps.onChanged(identity);
-    return requeue([x509.requeueAt, jwt?.requeueAt, mesh?.requeueAt, plan.renewNotBefore]);
+    const faults = [x509.fault, jwt?.fault].filter((fault) => fault !== undefined);
+    // Who rewrites a Secret again and again is not to be answered each time.
+    const isKept = faults.length > 0 && !faults.some(({ reason }) => reason === "SecretRewritten");
+    const { requeueAt } = isKept ? await this.#refreshBundle(identity, signal) : {};
+    return requeue([x509.requeueAt, jwt?.requeueAt, mesh?.requeueAt, plan.renewNotBefore, requeueAt]);
+  }
+
+  /** What is in place goes on being of use while nothing new can be issued. */
+  async #refreshBundle(identity: ServiceIdentity, signal: AbortSignal): Promise<ReconcileResult> {
+    const { changed, requeueAt } = await refreshBundle(this.#deps, identity.metadata, signal);
+    if (changed) this.#deps.onChanged(identity);
+    return requeue([requeueAt]);
   }
 
   /** An identity that went away meanwhile has just been given credentials that nobody would collect. */

@@ -255,4 +255,42 @@ describe("ServiceIdentityReconciler", () => {
     expect(told).not.toContain(secret);
     expect(told).not.toContain(token.split(".")[2]);
   });
+
+  describe("while nothing can be issued", () => {
+    const PUBLIC = ["ca.crt", "bundle.json", "jwks.json"] as const;
+
+    /** What the identity's Secrets hold of the bundle. */
+    const bundle = (): unknown => {
+      const content = ["a-tls", "a-jwt"].map((name) => world.objects.get(`Secret shop/${name}`)?.content);
+      return PUBLIC.map((key) =>
+        content.map((one) => one?.[key]?.toString()).find((text) => text !== undefined),
+      );
+    };
+    const published = (): unknown => {
+      const { caPem, bundleJson, jwksJson } = authority.view();
+      return [caPem, bundleJson, jwksJson];
+    };
+
+    beforeEach(async () => {
+      world.want("a", { jwt: { tokens: [{ audience: "x" }] } });
+      await reconcile();
+    });
+
+    it("brings the bundle to an identity that is refused, and issues nothing", async () => {
+      world.want("a", { x509: { ttl: "9999h" }, jwt: { tokens: [{ audience: "x" }] } });
+      await authority.step(undefined, { Root: "now", JWT: "now" });
+      await reconcile();
+      expect(world.condition("a", "X509Issued")).toBe("False InvalidSpec");
+      expect(bundle()).toEqual(published());
+      expect(world.issued).toHaveLength(2);
+    });
+
+    it("brings the successor of a key that has ended to its consumers, which are waited for", async () => {
+      clock.jump(POLICY.keyTTL + 1);
+      await authority.step(undefined, {});
+      await reconcile();
+      expect(world.condition("a", "JWTIssued")).toBe("False AuthorityNotReady");
+      expect(bundle()).toEqual(published());
+    });
+  });
 });

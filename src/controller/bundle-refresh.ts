@@ -1,0 +1,77 @@
+/**
+ * Keeps the trust bundle in an identity's Secrets current where nothing can be issued into them. A fault of the identity or
+ * of a signing key must neither leave a workload with roots that its peers have left behind, nor hold up the rotation that
+ * would mend it.
+ */
+
+import { type Seconds, seconds } from "../core/brand.ts";
+import { isOperatorError } from "../core/errors.ts";
+import { Secret } from "../core/secret.ts";
+import { CONTENT_ANNOTATION, encodeKeyHashes, type KeyHashes } from "../reconcile/annotations.ts";
+import { issuedHashes } from "../reconcile/checks.ts";
+import { type Content, publicHash } from "../reconcile/facts.ts";
+import { jwtPublicContent } from "../reconcile/manifests/secret.ts";
+import type { ObservedSecret } from "../reconcile/state.ts";
+import type { IdentityReconcilerDeps } from "./work.ts";
+
+type RefreshDeps = Pick<IdentityReconcilerDeps, "observed" | "applier" | "authority" | "clock">;
+
+interface Refreshed {
+  readonly changed: boolean;
+  /** Something was in the way: when to look again. */
+  readonly requeueAt?: Seconds;
+}
+
+/** Written with a password that is not at hand here. */
+const TRUSTSTORE = "truststore.p12";
+/** What another has put in the way is looked for again after this long. */
+const BLOCKED_RETRY = 60;
+
+/** Certificates, keys and tokens stay as they are. @throws CONFLICT, STORAGE_FAILED. */
+export async function refreshBundle(
+  { observed, applier, authority, clock }: RefreshDeps,
+  { uid, namespace }: { readonly uid: string; readonly namespace: string },
+  signal: AbortSignal,
+): Promise<Refreshed> {
+  if (!authority.isReady()) return { changed: false };
+  const view = authority.view();
+  let changed = false;
+  let isBlocked = false;
+  for (const ref of observed.ownedBy(uid)) {
+    if (ref.kind !== "Secret" || ref.namespace !== namespace) continue;
+    const secret = observed.secret(ref.namespace, ref.name);
+    const content = secret && bundleContent(issuedHashes(secret), view);
+    if (secret === undefined || content === undefined || publicHash(content) === secret.bundleHash) continue;
+    const annotations = annotationsOf(secret);
+    try {
+      await applier.amend({ ref, ownerUid: uid, set: new Secret(content), remove: [], annotations }, signal);
+      changed = true;
+    } catch (error) {
+      if (!BLOCKING.some((code) => isOperatorError(error, code))) throw error;
+      isBlocked = true;
+    }
+  }
+  return { changed, ...(isBlocked ? { requeueAt: seconds(clock.now() + BLOCKED_RETRY) } : {}) };
+}
+
+/** The Secret is gone, another's or not to be written: nothing that trying at once would mend. */
+const BLOCKING = ["NOT_FOUND", "NOT_OWNED", "WRITE_REFUSED"] as const;
+
+/** The documents that belong beside what was issued; undefined where meshid's note of that is gone. */
+function bundleContent(
+  issued: KeyHashes,
+  view: { readonly caPem: string; readonly bundleJson: string; readonly jwksJson: string },
+): Content | undefined {
+  const keys = Object.keys(issued);
+  if (keys.length === 0) return undefined;
+  if (!keys.includes("tls.crt")) return jwtPublicContent(view.bundleJson, view.jwksJson);
+  const roots = Buffer.from(view.caPem);
+  return { "ca.crt": roots, ...(keys.includes("cert-chain.pem") ? { "root-cert.pem": roots } : {}) };
+}
+
+/** A truststore that now lacks a root is noted no more, so that the next issuance finds it missing. */
+function annotationsOf(secret: ObservedSecret): ObservedSecret["annotations"] {
+  const { [TRUSTSTORE]: stale, ...issued } = issuedHashes(secret);
+  if (stale === undefined) return secret.annotations;
+  return { ...secret.annotations, [CONTENT_ANNOTATION]: encodeKeyHashes(issued) };
+}
