@@ -5,7 +5,7 @@
 
 import type { Milliseconds } from "../core/brand.ts";
 
-export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 export interface KubeRequest {
   readonly method: Method;
