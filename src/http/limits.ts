@@ -5,7 +5,7 @@
 import { type Milliseconds, milliseconds } from "../core/brand.ts";
 
 export interface ServerLimits {
-  /** Open connections; more are dropped at once. */
+  /** Open connections: one more takes the place of the one that has been silent longest. */
   readonly connections: number;
   /** Requests on one connection: it is closed after the last, so that no client keeps an old certificate for ever. */
   readonly requestsPerConnection: number;

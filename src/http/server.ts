@@ -50,7 +50,7 @@ export class HttpServer implements AsyncDisposable {
     if (this.#app !== undefined) throw new TypeError("start: the server was started before");
     throwIfAborted(signal);
     const server = this.#createServer();
-    this.#connections.track(server);
+    this.#connections.track(server, this.#limits.connections);
     const app = createApp(server);
     this.#app = app;
     addHooks(app, signal, this.#options.observer);
@@ -106,7 +106,8 @@ export class HttpServer implements AsyncDisposable {
             ...secureContextOptions(tls),
             handshakeTimeout: limits.handshake,
           });
-    server.maxConnections = limits.connections;
+    // Those that have lost their place take a moment to go.
+    server.maxConnections = 2 * limits.connections;
     server.maxRequestsPerSocket = limits.requestsPerConnection;
     server.timeout = limits.idle;
     return server;
@@ -121,7 +122,9 @@ export function formatAddress(address: ListenAddress): string {
 async function listen(server: PlainServer, address: ListenAddress): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("error", reject);
-  server.listen({ host: address.host, port: address.port }, resolve);
+  // Without a host the engine takes all addresses, and does so too where the kernel has no IPv6.
+  const { host, port } = address;
+  server.listen(host === "::" ? { port } : { host, port }, resolve);
   try {
     await promise;
   } catch (error) {

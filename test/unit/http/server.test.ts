@@ -192,13 +192,14 @@ describe("HttpServer's refusals", () => {
     expect(connection.received).toBe("");
   });
 
-  it("drops connections above the bound and serves those within", async () => {
+  it("gives one connection above the bound the place of the one that has been silent longest", async () => {
     await using server = await startServer({ limits: { connections: 2 } });
     using one = await openPlain(server.address());
     using two = await openPlain(server.address());
+    expect((await one.get(JWKS)).status).toBe(200);
     using three = await openPlain(server.address());
-    await three.closed();
-    expect([(await one.get(JWKS)).status, (await two.get(JWKS)).status]).toEqual([200, 200]);
+    await two.closed();
+    expect([(await one.get(JWKS)).status, (await three.get(JWKS)).status]).toEqual([200, 200]);
   });
 
   it("closes a connection after its last allowed request", async () => {
@@ -206,6 +207,22 @@ describe("HttpServer's refusals", () => {
     using connection = await openPlain(server.address());
     await connection.get(JWKS);
     expect((await connection.get(JWKS)).headers["connection"]).toBe("close");
+  });
+});
+
+describe("HttpServer under a flood of connections that say nothing", () => {
+  it("keeps who has asked something lately, over TLS too", async () => {
+    await using server = await startServer({ limits: { connections: 4 }, tls: first });
+    using asking = await openTls(server.address());
+    const silent: Disposable[] = [];
+    const flood = async (): Promise<void> => {
+      for (let count = 0; count < 3; count++) silent.push(await openPlain(server.address()));
+    };
+    for (let times = 0; times < 3; times++) {
+      await flood();
+      expect((await asking.get(JWKS)).status).toBe(200);
+    }
+    for (const one of silent) one[Symbol.dispose]();
   });
 });
 
