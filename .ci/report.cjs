@@ -1,5 +1,5 @@
 // Says what failed, and ends with one line of counts; exit code 1 unless all is well.
-// node report.cjs DIRECTORY STAGE…: of each stage DIRECTORY/STAGE.code, of a suite also Jest's DIRECTORY/STAGE.json.
+// node report.cjs DIRECTORY STAGE…: of each stage DIRECTORY/STAGE.code and .log, of a suite also Jest's DIRECTORY/STAGE.json.
 const { existsSync, readFileSync } = require("node:fs");
 const { join, relative } = require("node:path");
 const { stripVTControlCharacters } = require("node:util");
@@ -45,12 +45,11 @@ for (const stage of stages) {
   const hasFailures = existsSync(json) && suite(stage, JSON.parse(readFileSync(json, "utf8")));
   if (code === "0" || hasFailures) continue;
   total.failed += 1;
-  show(
-    stage,
-    code === "124" || code === "137"
-      ? "took too long and was ended"
-      : `ended with ${code}; its output is above`,
-  );
+  const reason = code === "124" || code === "137" ? "took too long and was ended" : `ended with ${code}`;
+  const output = readFileSync(join(directory, `${stage}.log`), "utf8")
+    .trimEnd()
+    .split("\n");
+  show(`${stage} ${reason}`, output.slice(-LINES).join("\n"));
 }
 
 const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : "";

@@ -6,7 +6,7 @@ import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
-const COMMAND_LIMIT_MS = 300_000;
+const COMMAND_LIMIT_MS = 200_000;
 
 export interface Output {
   readonly code: number;
