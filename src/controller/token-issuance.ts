@@ -8,7 +8,7 @@ import type { KeyHashes } from "../reconcile/annotations.ts";
 import { issuedHashes, REWRITE_REASONS, tokenRenewAt } from "../reconcile/checks.ts";
 import {
   issuedAnnotations,
-  jwtPublicContent,
+  jwtContent,
   jwtSecretManifest,
   jwtSecretRef,
 } from "../reconcile/manifests/secret.ts";
@@ -36,8 +36,7 @@ export async function issueTokens(
       signal,
     );
   } else if (issued.tokens.size > 0 || plan.jwt.refresh || plan.jwt.removeKeys.length > 0) {
-    const content: Record<string, Uint8Array> = { ...jwtPublicContent(bundleJson, jwksJson) };
-    for (const [key, token] of issued.tokens) content[key] = Buffer.from(token.reveal());
+    const content = jwtContent({ tokens: issued.tokens, bundleJson, jwksJson });
     const kept = without(issuedHashes(jwtSecret), plan.jwt.removeKeys);
     await deps.applier.amend(
       {

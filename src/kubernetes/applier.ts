@@ -184,9 +184,8 @@ function ownerOf({
 }
 
 function encodeContent(content: Content): Readonly<Record<string, string>> {
-  const encoded: Record<string, string> = {};
-  for (const [key, value] of Object.entries(content)) encoded[key] = Buffer.from(value).toString("base64");
-  return encoded;
+  const encoded = Object.entries(content).map(([key, value]) => [key, Buffer.from(value).toString("base64")]);
+  return Object.fromEntries(encoded);
 }
 
 function pathOf(ref: ObjectRef): string {

@@ -196,7 +196,8 @@ export class Cluster implements DesiredState, RotationRequests {
         { method: "GET", path },
         new AbortController().signal,
       );
-      const value = secretContent(body)[key];
+      const content = secretContent(body);
+      const value = Object.hasOwn(content, key) ? content[key] : undefined;
       return value === undefined ? undefined : new Secret(Buffer.from(value).toString("utf8"));
     } catch (error) {
       if (isStatus(error, 404)) return undefined;

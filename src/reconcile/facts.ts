@@ -52,11 +52,8 @@ export function observeConfigMap(ref: ObjectRef, meta: Observed, content: Conten
 
 /** Sixteen hex digits of SHA-256 for each key, the public documents left out. */
 export function keyHashes(content: Content): KeyHashes {
-  const hashes: Record<string, string> = {};
-  for (const [key, value] of Object.entries(content)) {
-    if (!isPublicKey(key)) hashes[key] = digest(value).slice(0, 16);
-  }
-  return hashes;
+  const issued = Object.entries(content).filter(([key]) => !isPublicKey(key));
+  return Object.fromEntries(issued.map(([key, value]) => [key, digest(value).slice(0, 16)]));
 }
 
 /** Digest over the public documents that are there; undefined when there is none. */
@@ -130,7 +127,8 @@ function x509Facts(content: Content): X509Facts | undefined {
 }
 
 function tokenFacts(content: Content): Readonly<Record<string, TokenFacts>> {
-  const found: Record<string, TokenFacts> = {};
+  // Keys are chosen by users: `constructor` and `__proto__` are such.
+  const found: Record<string, TokenFacts> = Object.create(null);
   for (const [name, bytes] of Object.entries(content)) {
     if (isPublicKey(name) || name.startsWith("tls") || bytes.byteLength > 16_384) continue;
     const token = readable(() => readJwt(text(bytes)));

@@ -115,8 +115,7 @@ export interface IssuedTokens {
 
 /** All keys of a token Secret: used where it is made anew. */
 export function jwtSecretManifest(issued: IssuedTokens): SecretManifest {
-  const content: Record<string, Uint8Array> = { ...jwtPublicContent(issued.bundleJson, issued.jwksJson) };
-  for (const [key, token] of issued.tokens) content[key] = bytes(token.reveal());
+  const content = jwtContent(issued);
   return {
     kind: "Secret",
     ref: jwtSecretRef(issued.entry.namespace, issued.secretName),
@@ -125,6 +124,16 @@ export function jwtSecretManifest(issued: IssuedTokens): SecretManifest {
     data: new Secret(content),
     annotations: issuedAnnotations(issued.entry, content),
   };
+}
+
+/** Public documents and tokens. */
+export function jwtContent({
+  tokens,
+  bundleJson,
+  jwksJson,
+}: Pick<IssuedTokens, "tokens" | "bundleJson" | "jwksJson">): Content {
+  const issued = [...tokens].map(([key, token]) => [key, bytes(token.reveal())]);
+  return { ...jwtPublicContent(bundleJson, jwksJson), ...Object.fromEntries(issued) };
 }
 
 export function jwtPublicContent(bundleJson: string, jwksJson: string): Content {

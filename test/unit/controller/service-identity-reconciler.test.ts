@@ -146,6 +146,16 @@ describe("ServiceIdentityReconciler", () => {
     ]);
   });
 
+  it.each(["__proto__", "constructor", "toString"])("issues a token under the key %s", async (key) => {
+    world.want("a", { jwt: { tokens: [{ audience: "x", key }] } });
+    await reconcile();
+    expect(Object.keys(world.objects.get("Secret shop/a-jwt")?.content ?? {})).toContain(key);
+    expect(world.condition("a", "JWTIssued")).toBe("True Issued");
+    const before = world.calls.length;
+    await reconcile();
+    expect(since(before)).toEqual([]);
+  });
+
   it("says that the authority is not ready, and goes on when it is", async () => {
     world.want("a");
     await authority.close();
