@@ -28,6 +28,7 @@ import type { TrustDomain } from "../spiffe/trust-domain.ts";
 import { describeProblem, type SourceProblem } from "./documents.ts";
 import { Faults } from "./faults.ts";
 import { ensureDirectory, errnoOf } from "./files.ts";
+import { openForGroup } from "./group-access.ts";
 import { modesFor, ObjectStore, prepareNamespace } from "./object-store.ts";
 import { defaultTrustDomain, identityOf, keyOf, type Merge, Registry, trustDomainOf } from "./registry.ts";
 import { readRequests } from "./requests.ts";
@@ -41,6 +42,7 @@ import {
   readIdentityStatus,
   readTrustDomainStatus,
   StatusFiles,
+  statusPaths,
   trustDomainPath,
 } from "./status-files.ts";
 import { own } from "./volume.ts";
@@ -135,6 +137,9 @@ export class Directory implements DesiredState, StatusWriter, RotationRequests {
     this.#secrets.changed(this.#identities.values());
     this.#first = undefined;
     this.#trustDomain = undefined;
+    const { out, gid } = this.#options;
+    const objects = this.objects.refs().map((ref) => this.objects.pathOf(ref));
+    if (gid !== undefined) openForGroup([...objects, ...statusPaths(out, this.#identities.values())], gid);
   }
 
   identity(key: string): ServiceIdentity | undefined {

@@ -31,6 +31,12 @@ export function trustDomainPath(out: string): string {
   return join(out, "trustdomain.yaml");
 }
 
+/** Of those that have been written. */
+export function statusPaths(out: string, identities: Iterable<ServiceIdentity>): readonly string[] {
+  const written = [...identities].filter(({ status }) => status !== undefined);
+  return [trustDomainPath(out), ...written.map(({ metadata }) => identityStatusPath(out, metadata))];
+}
+
 /** Writes status files; one that is not meshid's is left alone. */
 export class StatusFiles {
   readonly #gid: number | undefined;
