@@ -8,6 +8,7 @@ import { AuthorityReconciler } from "../controller/authority-reconciler.ts";
 import { BundleReconciler } from "../controller/bundle-reconciler.ts";
 import { Claims } from "../controller/claims.ts";
 import { type ControllerReport, runController } from "../controller/controller.ts";
+import { KeyTurns } from "../controller/key-turns.ts";
 import type {
   Applier,
   Audit,
@@ -95,6 +96,7 @@ export class Engine implements Changes {
       ...options,
       claims: this.#claims,
       rewrites: new RewriteGuard(clock),
+      keyTurns: new KeyTurns(),
       onChanged: options.onIdentityChanged,
     });
     this.#authority = new AuthorityReconciler({

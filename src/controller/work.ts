@@ -13,6 +13,7 @@ import type { RegistrationEntry } from "../registration/registration-entry.ts";
 import type { ServiceIdentity } from "../registration/service-identity.ts";
 import type { TrustDomainPolicy } from "../registration/trust-domain-policy.ts";
 import type { Claims } from "./claims.ts";
+import type { KeyTurns } from "./key-turns.ts";
 import type { Applier, Audit, DesiredState, EventRecorder, ObservedState, StatusWriter } from "./ports.ts";
 import type { RewriteGuard } from "./rewrite-guard.ts";
 
@@ -24,6 +25,7 @@ export interface IdentityReconcilerDeps {
   readonly authority: Authority;
   readonly claims: Claims;
   readonly rewrites: RewriteGuard;
+  readonly keyTurns: KeyTurns;
   readonly audit: Audit;
   readonly events: EventRecorder;
   readonly clock: Clock;

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from "@jest/globals";
 import { Authority } from "../../../src/authority/authority.ts";
 import { Claims } from "../../../src/controller/claims.ts";
+import { KeyTurns } from "../../../src/controller/key-turns.ts";
 import { RewriteGuard } from "../../../src/controller/rewrite-guard.ts";
 import { ServiceIdentityReconciler } from "../../../src/controller/service-identity-reconciler.ts";
 import { OperatorError } from "../../../src/core/errors.ts";
@@ -40,6 +41,7 @@ describe("ServiceIdentityReconciler", () => {
       authority,
       claims,
       rewrites: new RewriteGuard(clock),
+      keyTurns: new KeyTurns(),
       audit: world,
       events: world,
       clock,

@@ -1,0 +1,47 @@
+import { describe, expect, it } from "@jest/globals";
+import { KeyTurns } from "../../../src/controller/key-turns.ts";
+
+/** Work that ends when it is told to, and what has begun so far. */
+function workbench(): {
+  readonly begun: string[];
+  readonly end: Map<string, () => void>;
+  readonly work: (name: string) => () => Promise<string>;
+} {
+  const begun: string[] = [];
+  const end = new Map<string, () => void>();
+  const work = (name: string) => (): Promise<string> => {
+    begun.push(name);
+    return new Promise((resolve) => end.set(name, () => resolve(name)));
+  };
+  return { begun, end, work };
+}
+
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe("KeyTurns", () => {
+  it("lets two namespaces work at once, and one namespace never twice", async () => {
+    const { begun, work } = workbench();
+    const turns = new KeyTurns();
+    for (const name of ["a1", "a2", "b1", "c1"]) void turns.take(name.slice(0, 1), work(name));
+    await settled();
+    expect(begun).toEqual(["a1", "b1"]);
+  });
+
+  it("goes round over the namespaces that wait, however many one of them wants", async () => {
+    const { begun, end, work } = workbench();
+    const turns = new KeyTurns();
+    const all = ["a1", "a2", "a3", "b1", "c1", "a4"].map((name) => turns.take(name.slice(0, 1), work(name)));
+    for (const name of ["a1", "b1", "a2", "c1", "a3", "a4"]) {
+      await settled();
+      end.get(name)?.();
+    }
+    expect(await Promise.all(all)).toEqual(["a1", "a2", "a3", "b1", "c1", "a4"]);
+    expect(begun).toEqual(["a1", "b1", "a2", "c1", "a3", "a4"]);
+  });
+
+  it("passes the turn on when work fails", async () => {
+    const turns = new KeyTurns();
+    await expect(turns.take("a", () => Promise.reject(new Error("no")))).rejects.toThrow("no");
+    expect(await turns.take("a", () => Promise.resolve("done"))).toBe("done");
+  });
+});
