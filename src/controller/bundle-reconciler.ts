@@ -7,7 +7,7 @@ import { seconds } from "../core/brand.ts";
 import type { Clock } from "../core/clock.ts";
 import { isOperatorError } from "../core/errors.ts";
 import { publicHash } from "../reconcile/facts.ts";
-import { bundleManifest } from "../reconcile/manifests/config-map.ts";
+import { bundleManifest, type PublishedBundle } from "../reconcile/manifests/config-map.ts";
 import type { ObjectRef } from "../reconcile/state.ts";
 import type { TrustDomainPolicy } from "../registration/trust-domain-policy.ts";
 import type { ReconcileResult, Reconciler } from "./controller.ts";
@@ -34,6 +34,9 @@ export class BundleReconciler implements Reconciler {
   readonly #blocked = new Set<string>();
   /** By namespace, what lies under names that the bundle has no more; looked for once for each name. */
   #former: { readonly name: string; readonly refs: Map<string, readonly ObjectRef[]> } | undefined;
+
+  /** Of the view as it was last asked for: each namespace is compared with it, after every change. */
+  #wanted: { readonly of: PublishedBundle; readonly hash: string } | undefined;
 
   constructor(deps: BundleReconcilerDeps) {
     this.#deps = deps;
@@ -89,7 +92,9 @@ export class BundleReconciler implements Reconciler {
     const { desired, observed, authority } = this.#deps;
     const known = observed.configMap(namespace, this.#deps.policy().bundle.configMapName);
     if (known === undefined || known.ownerUid !== desired.trustDomain().metadata.uid) return false;
-    return known.bundleHash === bundleHash(authority.view());
+    const view = authority.view();
+    if (this.#wanted?.of !== view) this.#wanted = { of: view, hash: bundleHash(view) };
+    return known.bundleHash === this.#wanted.hash;
   }
 
   get blocked(): readonly string[] {
@@ -109,11 +114,7 @@ export class BundleReconciler implements Reconciler {
   }
 }
 
-function bundleHash(view: {
-  readonly caPem: string;
-  readonly bundleJson: string;
-  readonly jwksJson: string;
-}): string {
+function bundleHash(view: PublishedBundle): string {
   const content = { "ca.crt": view.caPem, "bundle.json": view.bundleJson, "jwks.json": view.jwksJson };
   const bytes = Object.entries(content).map(([key, text]) => [key, Buffer.from(text)] as const);
   return publicHash(Object.fromEntries(bytes)) ?? "";
