@@ -116,6 +116,10 @@ export class Engine implements Changes {
   async open(): Promise<void> {
     await this.#claims.open();
     this.#enqueueAll();
+    const { desired, observed } = this.#options;
+    // Of those that were left while nobody served, only their bundles tell.
+    for (const { kind, namespace } of observed.ownedBy(desired.trustDomain().metadata.uid))
+      if (kind === "ConfigMap") this.bundleQueue.add(namespace);
   }
 
   /** Runs every loop until `signal` aborts; what is in work then is finished, as long as `working` lets it. */
