@@ -4,6 +4,7 @@
  */
 
 import type { Milliseconds } from "../core/brand.ts";
+import { isOperatorError } from "../core/errors.ts";
 
 type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
@@ -39,8 +40,13 @@ export interface WatchEvent {
   readonly object: unknown;
 }
 
-/** `details.errno` of the STORAGE_FAILED that an answer too large to be read ends with: ask for less. */
+/** `details.errno` of the STORAGE_FAILED that an answer too large to be read ends with. */
 export const TOO_LARGE = "TOO_LARGE";
+
+/** Whether less is to be asked for at once. */
+export function isTooLarge(error: unknown): boolean {
+  return isOperatorError(error, "STORAGE_FAILED") && error.details["errno"] === TOO_LARGE;
+}
 
 export interface KubeClient {
   /**

@@ -7,7 +7,7 @@ import { type Milliseconds, milliseconds } from "../core/brand.ts";
 import { type Clock, throwIfAborted } from "../core/clock.ts";
 import { isOperatorError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
-import { type KubeClient, type KubeRequest, TOO_LARGE } from "./client.ts";
+import { isTooLarge, type KubeClient, type KubeRequest } from "./client.ts";
 import { isStatus, KubeApiError } from "./errors.ts";
 import { type KubeList, type KubeObject, keyOf, LAST_VERSION } from "./objects.ts";
 import { collectionPath, type Resource } from "./resources.ts";
@@ -177,8 +177,7 @@ export class Reflector {
     try {
       return (await this.#options.client.request<KubeList>(request, signal)).body;
     } catch (error) {
-      const isTooLarge = isOperatorError(error) && error.details["errno"] === TOO_LARGE;
-      if (isTooLarge && size > 1) return undefined;
+      if (isTooLarge(error) && size > 1) return undefined;
       throw error;
     }
   }

@@ -4,13 +4,14 @@
 
 import { type ClusterSession, makeSession } from "../../src/app/cluster-cli/session.ts";
 import { OperatorError } from "../../src/core/errors.ts";
-import type { KubeRequest, KubeResponse } from "../../src/kubernetes/client.ts";
+import { type KubeRequest, type KubeResponse, TOO_LARGE } from "../../src/kubernetes/client.ts";
 import { KubeApiError } from "../../src/kubernetes/errors.ts";
 
 /** A status with its reason, no answer at all, or the body of a 200. */
 export type Answer =
   | { readonly status: number; readonly reason?: string }
   | "unreachable"
+  | "too large"
   | { readonly body: unknown; readonly date?: string };
 
 export interface FakeSession {
@@ -34,6 +35,8 @@ export function fakeSession(
           retryable: true,
           cause: new Error("connect ECONNREFUSED"),
         });
+      if (found === "too large")
+        throw new OperatorError("STORAGE_FAILED", what, { retryable: true, details: { errno: TOO_LARGE } });
       if ("status" in found)
         throw new KubeApiError(found.status, found.reason ?? "Reason", `${what}: HTTP ${found.status}`);
       const date = found.date === undefined ? {} : { date: found.date };

@@ -3,6 +3,7 @@
  */
 
 import { OperatorError } from "../../core/errors.ts";
+import { isTooLarge, type KubeRequest } from "../../kubernetes/client.ts";
 import type { KubeList, KubeObject } from "../../kubernetes/objects.ts";
 import { collectionPath, objectPath, type Resource } from "../../kubernetes/resources.ts";
 import { type ClusterSession, isNotFound } from "./session.ts";
@@ -29,17 +30,23 @@ export async function listObjects(
 ): Promise<readonly KubeObject[]> {
   const objects: KubeObject[] = [];
   let next: string | undefined;
+  let size = PAGE;
   for (let page = 0; page < MAX_PAGES; page++) {
-    const { body } = await session.request<KubeList>({
+    const request: KubeRequest = {
       method: "GET",
       path: collectionPath(resource, namespace),
       query: {
-        limit: String(PAGE),
+        limit: String(size),
         ...(labelSelector === undefined ? {} : { labelSelector }),
         ...(next === undefined ? {} : { continue: next }),
       },
       ...(metadataOnly ? { accept: METADATA_LIST } : {}),
-    });
+    };
+    const body = await pageOf(session, request, size);
+    if (body === undefined) {
+      size = Math.ceil(size / 8);
+      continue;
+    }
     objects.push(...(body.items ?? []));
     next = body.metadata.continue;
     if (next === undefined || next === "") return objects;
@@ -48,6 +55,20 @@ export async function listObjects(
     "STORAGE_FAILED",
     `listing ${resource.plural}: more than ${PAGE * MAX_PAGES} objects`,
   );
+}
+
+/** Undefined: so many objects are too large together. */
+async function pageOf(
+  session: ClusterSession,
+  request: KubeRequest,
+  size: number,
+): Promise<KubeList | undefined> {
+  try {
+    return (await session.request<KubeList>(request)).body;
+  } catch (error) {
+    if (isTooLarge(error) && size > 1) return undefined;
+    throw error;
+  }
 }
 
 /** Undefined where there is none. @throws KubeApiError, also for an unknown kind; CLUSTER_UNREACHABLE. */

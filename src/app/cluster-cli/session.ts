@@ -5,7 +5,7 @@
 
 import { type Milliseconds, milliseconds } from "../../core/brand.ts";
 import { isOperatorError, messageOf, OperatorError } from "../../core/errors.ts";
-import type { KubeClient, KubeRequest, KubeResponse } from "../../kubernetes/client.ts";
+import { isTooLarge, type KubeClient, type KubeRequest, type KubeResponse } from "../../kubernetes/client.ts";
 import { isStatus, KubeApiError } from "../../kubernetes/errors.ts";
 import type { Io } from "../io.ts";
 import { type GivenOptions, textOf } from "../options.ts";
@@ -94,7 +94,7 @@ function inWords(error: unknown, server: string): unknown {
       ? unreachableCluster(`the API server at ${server} cannot serve: ${error.message}`, error)
       : error;
   }
-  if (!isOperatorError(error, "STORAGE_FAILED")) return error;
+  if (!isOperatorError(error, "STORAGE_FAILED") || isTooLarge(error)) return error;
   const reason = messageOf(error.cause ?? error);
   return unreachableCluster(`the API server at ${server} cannot be reached: ${reason}`, error);
 }

@@ -99,6 +99,18 @@ describe("reading objects", () => {
     expect(requests.map(({ query }) => query?.["limit"])).toEqual(["500", "500"]);
   });
 
+  it("takes fewer at once where they are too large together, down to a single one", async () => {
+    const { session, requests } = fakeSession(({ query }) =>
+      Number(query?.["limit"]) > 1
+        ? "too large"
+        : { body: { metadata: {}, items: [{ metadata: { name: "a" } }] } },
+    );
+    expect(await listObjects(session, SERVICE_IDENTITIES)).toHaveLength(1);
+    expect(requests.map(({ query }) => query?.["limit"])).toEqual(["500", "63", "8", "1"]);
+    const { session: other } = fakeSession(() => "too large");
+    await expect(listObjects(other, SERVICE_IDENTITIES)).rejects.toMatchObject({ code: "STORAGE_FAILED" });
+  });
+
   it("ends a list that does not end", async () => {
     const { session } = fakeSession(() => ({ body: { metadata: { continue: "more" } } }));
     await expect(listObjects(session, SERVICE_IDENTITIES)).rejects.toThrow("more than 200000 objects");
