@@ -92,11 +92,13 @@ export class AuthorityReconciler {
 
   /** One round, whatever is due; the instant of the next. Failures are reported and tried again. */
   async #tick(signal: AbortSignal): Promise<Seconds> {
-    const { clock, onError } = this.#deps;
+    const { authority, clock, onError } = this.#deps;
     try {
       return await this.reconcile(signal);
     } catch (error) {
       if (!signal.aborted) onError(error);
+      // An authority that is open and can save nothing, or misses a key, goes on for a while and needs a person all the same.
+      if (!signal.aborted && authority.isReady()) await this.#reportFault(error, signal).catch(onError);
       return seconds(clock.now() + RETRY);
     }
   }
