@@ -8,6 +8,9 @@ import { COMMANDS } from "../command-table.ts";
 import { EXIT, type Io } from "../io.ts";
 import { COMMON_OPTIONS, type GivenOptions, type OptionSpec, textOf } from "../options.ts";
 
+/** What offers files and directories in bash. */
+const PATHS = { file: `_meshid_paths -f "$cur"`, directory: `_meshid_paths -d "$cur"` } as const;
+
 export function runCompletion(options: GivenOptions, io: Io): Promise<number> {
   io.stdout.write(textOf(options, "SHELL") === "zsh" ? zshScript() : bashScript());
   return Promise.resolve(EXIT.ok);
@@ -16,8 +19,15 @@ export function runCompletion(options: GivenOptions, io: Io): Promise<number> {
 export function bashScript(): string {
   const cases = COMMANDS.map(bashCase).join("");
   return `# bash completion for meshid; load it with: source <(meshid completion bash)
+_meshid_paths() {
+  local IFS=$'\\n'
+  COMPREPLY=($(compgen "$1" -- "$2"))
+}
 _meshid() {
   local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} command="" word index
+  # The shell cuts --flag=value at the sign.
+  if [[ $cur == "=" ]]; then cur=""
+  elif [[ $prev == "=" ]]; then prev=\${COMP_WORDS[COMP_CWORD-2]}; fi
   for ((index = 1; index < COMP_CWORD; index++)); do
     word=\${COMP_WORDS[index]}
     case "$word" in
@@ -49,22 +59,25 @@ function bashCase(command: CommandSpec): string {
   const flags = options.flatMap(flagsOf).filter((flag) => flag.startsWith("--"));
   const words = command.positionals.flatMap(({ choices }) => choices ?? []);
   const completesFile = command.positionals.some(({ completes }) => completes === "file");
-  const otherwise = completesFile ? `compgen -f -- "$cur"` : `compgen -W "${words.join(" ")}" -- "$cur"`;
+  const otherwise = completesFile ? PATHS.file : wordsOf(words);
   return `    ${command.name})
       case "$prev" in
 ${values}      esac
       case "$cur" in
         -*) COMPREPLY=($(compgen -W "${[...flags, "--help"].join(" ")}" -- "$cur")) ;;
-        *) COMPREPLY=($(${otherwise})) ;;
+        *) ${otherwise} ;;
       esac
       ;;
 `;
 }
 
 function bashReply({ choices, completes }: OptionSpec): string {
-  if (choices !== undefined) return `COMPREPLY=($(compgen -W "${choices.join(" ")}" -- "$cur")); `;
-  if (completes === undefined) return "";
-  return `COMPREPLY=($(compgen -${completes === "directory" ? "d" : "f"} -- "$cur")); `;
+  if (choices !== undefined) return `${wordsOf(choices)}; `;
+  return completes === undefined ? "" : `${PATHS[completes]}; `;
+}
+
+function wordsOf(words: readonly string[]): string {
+  return `COMPREPLY=($(compgen -W "${words.join(" ")}" -- "$cur"))`;
 }
 
 export function zshScript(): string {

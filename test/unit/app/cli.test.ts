@@ -1,4 +1,7 @@
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "@jest/globals";
 import { COMMANDS } from "../../../src/app/command-table.ts";
@@ -166,6 +169,22 @@ describe("completion", () => {
     expect(complete("meshid", "status", "-o", "j")).toEqual(["json"]);
     expect(complete("meshid", "rotate", "")).toEqual(["root", "issuing", "jwt"]);
     expect(complete("meshid", "local", "--log-level", "d")).toEqual(["debug"]);
+    // The shell itself cuts at "=".
+    expect(complete("meshid", "status", "--output", "=")).toEqual(["table", "wide", "json", "yaml"]);
+    expect(complete("meshid", "status", "--output", "=", "j")).toEqual(["json"]);
+    expect(complete("meshid", "local", "--out", "=", "sr")).toEqual(["src"]);
+  });
+
+  it("keeps a file name with a space in one piece in bash", () => {
+    const dir = mkdtempSync(join(tmpdir(), "meshid-completion-"));
+    try {
+      writeFileSync(join(dir, "my chain.pem"), "");
+      const cut = join(dir, "my c");
+      for (const words of [["inspect"], ["verify", "--bundle"], ["verify", "--bundle", "="]])
+        expect(complete("meshid", ...words, cut)).toEqual([join(dir, "my chain.pem")]);
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
   });
 
   it("names every command and flag in zsh", () => {
