@@ -14,7 +14,7 @@ import {
 } from "../reconcile/manifests/secret.ts";
 import { renewAt } from "../reconcile/renewal.ts";
 import type { RegistrationEntry } from "../registration/registration-entry.ts";
-import { encodeKey, generateKey, publicKeyOf } from "../x509/keys.ts";
+import { encodeKey, generateKey, type PrivateKey, publicKeyOf } from "../x509/keys.ts";
 import { passwordCheck } from "../x509/keystore.ts";
 import type { IdentityReconcilerDeps, PartResult, Work } from "./work.ts";
 
@@ -63,7 +63,7 @@ async function issue(
   const started = deps.clock.monotonic();
   const heldUntil = isRepair(deps, work) ? deps.rewrites.take(`${entry.uid}/x509`) : undefined;
   if (heldUntil !== undefined) return rewritten(entry.x509.secretName, heldUntil);
-  const privateKey = await generateKey(entry.x509.keyAlgorithm);
+  const privateKey = await makeKey(deps, entry);
   const { pem: privateKeyPem, spki } = encodeKey(privateKey);
   const svid = await deps.authority.signX509Svid({
     spiffeId: entry.spiffeId,
@@ -94,6 +94,15 @@ async function issue(
   });
   const life = { issuedAt: work.now, notAfter: svid.notAfter };
   return { changed: true, requeueAt: renewAt(life, entry.x509.renewAfterPercent, entry.uid) };
+}
+
+function makeKey(
+  { keyTurns }: IdentityReconcilerDeps,
+  { namespace, x509 }: RegistrationEntry,
+): Promise<PrivateKey> {
+  const { keyAlgorithm } = x509;
+  if (!keyAlgorithm.startsWith("RSA")) return generateKey(keyAlgorithm);
+  return keyTurns.take(namespace, () => generateKey(keyAlgorithm));
 }
 
 /** Whether someone else's hand is what asks for the issuance of something that was issued before. */
