@@ -147,7 +147,10 @@ export function readyOf(
 /** Part of the ordinary course, although their status is not True. */
 const ORDINARY: ReadonlySet<Reason> = new Set(["WaitingForCertificate", "Publishing", "Idle"]);
 
+/** Want somebody's attention although their status is True. */
+const TROUBLED: ReadonlySet<Reason> = new Set(["Degraded", "ConsumersExcluded"]);
+
 /** Whether a condition calls for nobody's attention: the type of the Event that tells of it. */
 export function isOrdinary(one: Pick<Condition, "type" | "status" | "reason">): boolean {
-  return one.status === "True" ? one.reason !== "ConsumersExcluded" : ORDINARY.has(one.reason);
+  return one.status === "True" ? !TROUBLED.has(one.reason) : ORDINARY.has(one.reason);
 }

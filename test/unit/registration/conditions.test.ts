@@ -1,7 +1,13 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "@jest/globals";
 import { seconds } from "../../../src/core/brand.ts";
-import { condition, mergeConditions, REASONS, readyOf } from "../../../src/registration/conditions.ts";
+import {
+  condition,
+  isOrdinary,
+  mergeConditions,
+  REASONS,
+  readyOf,
+} from "../../../src/registration/conditions.ts";
 
 const EARLY = { now: seconds(1_800_000_000), generation: 1 };
 const LATE = { now: seconds(1_800_000_100), generation: 2 };
@@ -65,6 +71,20 @@ describe("readyOf", () => {
 
   it("says which part failed and why", () => {
     expect(readyOf([failed], undefined).message).toBe("JWTIssued is False (SigningFailed): no key");
+  });
+});
+
+describe("isOrdinary", () => {
+  it.each([
+    ["True", "Issued", true],
+    ["True", "WaitingForConsumers", true],
+    ["True", "Degraded", false],
+    ["True", "ConsumersExcluded", false],
+    ["False", "Idle", true],
+    ["False", "Publishing", true],
+    ["False", "SecretConflict", false],
+  ] as const)("%s %s: %s", (status, reason, expected) => {
+    expect(isOrdinary({ type: "Ready", status, reason })).toBe(expected);
   });
 });
 
