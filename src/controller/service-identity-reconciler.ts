@@ -14,6 +14,7 @@ import type { KeyId } from "../x509/keys.ts";
 import { refreshBundle } from "./bundle-refresh.ts";
 import type { ReconcileResult, Reconciler } from "./controller.ts";
 import { identityStatus, statusChanges } from "./identity-status.ts";
+import { ManualRenewals, type Part } from "./manual-renewals.ts";
 import { reconcileMesh } from "./mesh.ts";
 import { issueTokens } from "./token-issuance.ts";
 import type { Fault, IdentityReconcilerDeps, Outcome, PartResult, Work } from "./work.ts";
@@ -24,6 +25,7 @@ const BLOCKED_RETRY = seconds(60);
 
 export class ServiceIdentityReconciler implements Reconciler {
   readonly #deps: IdentityReconcilerDeps;
+  readonly #renewals = new ManualRenewals();
 
   constructor(deps: IdentityReconcilerDeps) {
     this.#deps = deps;
@@ -31,7 +33,10 @@ export class ServiceIdentityReconciler implements Reconciler {
 
   async reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult> {
     const identity = this.#deps.desired.identity(key);
-    if (identity === undefined) return {};
+    if (identity === undefined) {
+      this.#renewals.forget(key);
+      return {};
+    }
     const registered = this.#register(key, identity);
     if ("fault" in registered) {
       this.#refuse(key, identity, registered.fault);
@@ -98,6 +103,7 @@ export class ServiceIdentityReconciler implements Reconciler {
         jwksJson: view.jwksJson,
       },
       lastManualRenewal: identity.status?.lastManualRenewal,
+      renewed: this.#renewals.honouredBy(entry),
       now,
     });
     return { identity, entry, view, plan, x509Secret, jwtSecret, now };
@@ -119,6 +125,7 @@ export class ServiceIdentityReconciler implements Reconciler {
       renewed: isRenewed ? entry.renew : undefined,
     };
     await this.#report(identity, outcome, signal);
+    if (isRenewed) this.#renewals.forget(entry.key);
     await this.#pruneIfGone(work, signal);
     if (x509.changed || jwt?.changed === true || plan.prune.length > 0) this.#deps.onChanged(identity);
     const faults = [x509.fault, jwt?.fault].filter((fault) => fault !== undefined);
@@ -144,9 +151,14 @@ export class ServiceIdentityReconciler implements Reconciler {
   }
 
   /** Turns the faults that belong in a condition into one; everything else is retried. */
-  async #part(work: Work, kind: "x509" | "jwt", run: () => Promise<PartResult>): Promise<PartResult> {
+  async #part(work: Work, kind: Part, run: () => Promise<PartResult>): Promise<PartResult> {
     try {
-      return await run();
+      const result = await run();
+      const { entry, identity, plan } = work;
+      const isRenewalDue =
+        entry.renew !== identity.status?.lastManualRenewal && plan.renewNotBefore === undefined;
+      if (isRenewalDue && result.fault === undefined) this.#renewals.honour(entry, kind);
+      return result;
     } catch (error) {
       const name = kind === "x509" ? work.entry.x509.secretName : (work.entry.jwt?.secretName ?? "");
       const fault = isOperatorError(error, "NOT_OWNED")

@@ -29,6 +29,8 @@ export interface PlanInput {
   };
   /** The last manual renewal that was honoured. */
   readonly lastManualRenewal: string | undefined;
+  /** The parts that have been renewed already for the one that is asked for now. */
+  readonly renewed?: ReadonlySet<"x509" | "jwt">;
   readonly now: Seconds;
 }
 
@@ -65,8 +67,8 @@ export function planIdentity(input: PlanInput): Plan {
   const isTooSoon = isRenewalAsked && lastIssue !== undefined && lastIssue >= now;
   const isManualRenewalDue = isRenewalAsked && !isTooSoon;
   return {
-    x509: planX509(input, isManualRenewalDue),
-    jwt: planTokens(input, isManualRenewalDue),
+    x509: planX509(input, isManualRenewalDue && input.renewed?.has("x509") !== true),
+    jwt: planTokens(input, isManualRenewalDue && input.renewed?.has("jwt") !== true),
     // In another namespace someone only says that it is ours, and would have us stumble over it.
     prune: input.owned.filter((ref) => ref.namespace === entry.namespace && !isWanted(entry, ref)),
     renewNotBefore: isTooSoon ? seconds(now + 1) : undefined,

@@ -231,6 +231,27 @@ describe("ServiceIdentityReconciler", () => {
     expect(world.wanted.get("shop/a")?.status?.lastManualRenewal).toBe("1");
   });
 
+  it("renews by hand once although another part cannot be renewed, and that one when it can", async () => {
+    const jwt = { tokens: [{ audience: "x" }] };
+    world.want("a", { jwt }, { generation: 1 });
+    await reconcile();
+    const tokens = world.objects.get("Secret shop/a-jwt");
+    world.put({ ...TLS, name: "a-jwt" }, "someone", {});
+    world.want("a", { jwt }, { annotations: { "meshid.dev/renew": "1" }, generation: 1 });
+    for (let times = 0; times < 5; times++) {
+      clock.jump(60);
+      await reconcile();
+    }
+    const renewals = (): number => world.issued.filter(({ reason }) => reason === "ManualRenewal").length;
+    expect(renewals()).toBe(1);
+    expect(world.wanted.get("shop/a")?.status?.lastManualRenewal).toBeUndefined();
+    if (tokens !== undefined) world.objects.set("Secret shop/a-jwt", tokens);
+    clock.jump(60);
+    await reconcile();
+    expect(renewals()).toBe(2);
+    expect(world.wanted.get("shop/a")?.status?.lastManualRenewal).toBe("1");
+  });
+
   it("follows the password of a keystore", async () => {
     const formats = {
       formats: ["PKCS12"],
