@@ -10,8 +10,15 @@ import { chmod, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { buildPrograms } from "./go-build.ts";
-import { type Download, downloadsFor, PROGRAMS, type ProgramName, platformName } from "./releases.ts";
+import { buildPrograms, programsBuiltFor } from "./go-build.ts";
+import {
+  type Download,
+  downloadsFor,
+  PINNED_VERSION,
+  PROGRAMS,
+  type ProgramName,
+  platformName,
+} from "./releases.ts";
 
 const run = promisify(execFile);
 const FETCH_LIMIT = 300_000;
@@ -38,6 +45,11 @@ export async function findPrograms(version: string): Promise<ReadonlyMap<Program
   }
   const missing = PROGRAMS.filter((program) => !found.has(program));
   if (missing.length === 0) return found;
+  const built = programsBuiltFor(version);
+  if (!missing.some((program) => built.includes(program))) {
+    // The rest is the same for every version of the servers.
+    return new Map([...(await findPrograms(PINNED_VERSION)), ...found]);
+  }
   throw new Error(
     [
       `Kubernetes ${version} for tests: no ${missing.join(", ")} in ${places.join(" or ")}, and no way to get them.`,
