@@ -76,6 +76,7 @@ function compose(
     random,
     instance: config.identity,
     uidOf: (regarding) => cluster.uidOf(regarding),
+    fence,
     onError: (error) => logger.warn({ component: "events", err: error }, "an event could not be written"),
   });
   const policies = new PolicyHolder({

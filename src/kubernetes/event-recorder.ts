@@ -9,7 +9,7 @@ import { type Clock, toRfc3339 } from "../core/clock.ts";
 import { isOperatorError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
 import { API_VERSION } from "../registration/service-identity.ts";
-import type { KubeClient } from "./client.ts";
+import type { KubeClient, KubeRequest } from "./client.ts";
 import { isStatus } from "./errors.ts";
 import { collectionPath, EVENTS, objectPath } from "./resources.ts";
 
@@ -24,6 +24,14 @@ export interface KubeEventRecorderOptions {
   /** Of the object that an event is about; undefined: it is gone, and its event is dropped. */
   readonly uidOf: (regarding: RecordedEvent["regarding"]) => string | undefined;
   readonly onError: (error: unknown) => void;
+  /** The write fence; default: this process may always write. */
+  readonly fence?: () => void;
+}
+
+/** What of one reason may still be told about one object. */
+interface Allowance {
+  readonly left: number;
+  readonly at: number;
 }
 
 interface Series {
@@ -42,6 +50,9 @@ const SERIES_TIME: Milliseconds = milliseconds(360_000);
 /** The count of a series is written at most this often: an event in between is in the next one's count. */
 const UPDATE_TIME: Milliseconds = milliseconds(30_000);
 const WRITERS = 2;
+/** Events of one reason about one object: so many at once, then one each five minutes, as client-go has it. */
+const BURST = 25;
+const REFILL: Milliseconds = milliseconds(300_000);
 /** Bytes. */
 const MAX_NOTE = 1024;
 /** The API server wants one for events of what has no namespace. */
@@ -51,6 +62,7 @@ export class KubeEventRecorder implements EventRecorder {
   readonly #options: KubeEventRecorderOptions;
   readonly #queue: RecordedEvent[] = [];
   readonly #series = new Map<string, Series>();
+  readonly #allowances = new Map<string, Allowance>();
   #wake: (() => void)[] = [];
 
   constructor(options: KubeEventRecorderOptions) {
@@ -58,6 +70,7 @@ export class KubeEventRecorder implements EventRecorder {
   }
 
   record(event: RecordedEvent): void {
+    if (!this.#isAllowed(event)) return;
     this.#queue.push(event);
     if (this.#queue.length > MAX_QUEUE) this.#queue.shift();
     this.#wake.shift()?.();
@@ -67,6 +80,18 @@ export class KubeEventRecorder implements EventRecorder {
   async run(signal: AbortSignal): Promise<void> {
     signal.addEventListener("abort", () => this.#wakeAll(), { once: true });
     await Promise.all(Array.from({ length: WRITERS }, () => this.#work(signal)));
+  }
+
+  /** Whoever makes an object change all the time neither floods the API server nor pushes the events of others out. */
+  #isAllowed({ regarding, reason }: RecordedEvent): boolean {
+    const key = [regarding.kind, regarding.namespace, regarding.name, reason].join("/");
+    const now = this.#options.clock.monotonic();
+    const known = this.#allowances.get(key) ?? { left: BURST, at: now };
+    const left = Math.min(BURST, known.left + (now - known.at) / REFILL);
+    this.#allowances.delete(key);
+    this.#allowances.set(key, { left: left < 1 ? left : left - 1, at: now });
+    dropOldest(this.#allowances);
+    return left >= 1;
   }
 
   async #work(signal: AbortSignal): Promise<void> {
@@ -105,6 +130,7 @@ export class KubeEventRecorder implements EventRecorder {
           method: "POST",
           path: collectionPath(EVENTS, series.namespace),
           body: this.#body(event, uid, series),
+          ...this.#fence(),
         },
         signal,
       );
@@ -126,6 +152,7 @@ export class KubeEventRecorder implements EventRecorder {
           path: objectPath(EVENTS, series),
           contentType: "application/merge-patch+json",
           body: { series: { count: series.count, lastObservedTime: this.#microTime() } },
+          ...this.#fence(),
         },
         signal,
       );
@@ -152,8 +179,7 @@ export class KubeEventRecorder implements EventRecorder {
   #remember(key: string, series: Series): void {
     this.#series.delete(key);
     this.#series.set(key, series);
-    const [oldest] = this.#series.keys();
-    if (this.#series.size > MAX_SERIES && oldest !== undefined) this.#series.delete(oldest);
+    dropOldest(this.#series);
   }
 
   #body(
@@ -187,9 +213,19 @@ export class KubeEventRecorder implements EventRecorder {
     return toRfc3339(this.#options.clock.now()).replace("Z", ".000000Z");
   }
 
+  #fence(): Pick<KubeRequest, "fence"> {
+    const { fence } = this.#options;
+    return fence === undefined ? {} : { fence };
+  }
+
   #wakeAll(): void {
     for (const wake of this.#wake.splice(0)) wake();
   }
+}
+
+function dropOldest(known: Map<string, unknown>): void {
+  const [oldest] = known.keys();
+  if (known.size > MAX_SERIES && oldest !== undefined) known.delete(oldest);
 }
 
 function shortened(message: string): string {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "@jest/globals";
+import { OperatorError } from "../../../src/core/errors.ts";
 import { KubeApiError } from "../../../src/kubernetes/errors.ts";
 import { KubeEventRecorder } from "../../../src/kubernetes/event-recorder.ts";
 import { FakeClock, settle } from "../../support/fake-clock.ts";
@@ -12,19 +13,21 @@ function eventOf(name: string): Recorded {
   return { regarding, type: "Normal", reason: "Issued", message: "issued" };
 }
 
-function start(answers: readonly Answer[] = [{}]) {
+function start(answers: readonly Answer[] = [{}], fence?: () => void) {
   const client = new ScriptedClient(answers);
+  const clock = new FakeClock();
   const errors: unknown[] = [];
   const recorder = new KubeEventRecorder({
     client,
-    clock: new FakeClock(),
+    clock,
     random: fakeRandom(),
     instance: "meshid-0",
     uidOf: ({ name }) => `uid-${name}`,
     onError: (error) => errors.push(error),
+    ...(fence === undefined ? {} : { fence }),
   });
   const stop = new AbortController();
-  return { client, errors, recorder, stop, run: () => recorder.run(stop.signal) };
+  return { client, clock, errors, recorder, stop, run: () => recorder.run(stop.signal) };
 }
 
 describe("KubeEventRecorder", () => {
@@ -38,6 +41,41 @@ describe("KubeEventRecorder", () => {
     await running;
     expect(client.requests).toHaveLength(5000);
     expect(client.requests[0]?.body).toMatchObject({ regarding: { name: "si-1000" } });
+  });
+
+  it("tells of one reason about one object 25 times at once, then each five minutes, and of others all the same", async () => {
+    const { client, clock, recorder, stop, run } = start();
+    const running = run();
+    const record = async (count: number, more: Partial<Recorded> = {}): Promise<number> => {
+      const before = client.requests.length;
+      for (let index = 0; index < count; index++)
+        recorder.record({ ...eventOf("payments"), message: `${before}-${index}`, ...more });
+      await settle();
+      await settle();
+      return client.requests.length - before;
+    };
+    expect(await record(100)).toBe(25);
+    expect(await record(1, { reason: "InvalidSpec" })).toBe(1);
+    expect(await record(1, { regarding: eventOf("orders").regarding })).toBe(1);
+    clock.jump(299);
+    expect(await record(1)).toBe(0);
+    clock.jump(1);
+    expect(await record(2)).toBe(1);
+    stop.abort();
+    await running;
+  });
+
+  it("writes nothing, and makes no noise of it, once this process may no longer write", async () => {
+    const lost = new OperatorError("ABORTED", "this process no longer holds the lease");
+    const { client, errors, recorder, stop, run } = start([{}], () => {
+      throw lost;
+    });
+    const running = run();
+    recorder.record(eventOf("payments"));
+    await settle();
+    expect([client.requests, errors]).toEqual([[], []]);
+    stop.abort();
+    await running;
   });
 
   it("counts on no event that could not be written", async () => {
