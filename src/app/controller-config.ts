@@ -54,7 +54,7 @@ const LABEL_FORM = "an RFC 1123 label: at most 63 of a-z, 0-9 and '-'";
 export function parseControllerConfig(options: GivenOptions, io: Pick<Io, "isErrorTTY">): ControllerConfig {
   const reader: Reader = { options, problems: [] };
   const config: ControllerConfig = {
-    trustDomain: readTrustDomain(reader) ?? parseTrustDomain(CONTROLLER_DEFAULTS.trustDomain),
+    trustDomain: readServedDomain(reader) ?? parseTrustDomain(CONTROLLER_DEFAULTS.trustDomain),
     trustDomainSpec: readSpec(reader),
     namespace: readMatching(reader, "namespace", LABEL, LABEL_FORM),
     watchNamespaces: readNamespaces(reader),
@@ -75,6 +75,13 @@ export function parseControllerConfig(options: GivenOptions, io: Pick<Io, "isErr
   };
   throwProblems(reader);
   return Object.freeze(config);
+}
+
+/** In a cluster a trust domain is the name of an object, which not every name that SPIFFE knows can be. */
+function readServedDomain(reader: Reader): TrustDomain | undefined {
+  const name = readTrustDomain(reader);
+  if (name === undefined || DNS_NAME.test(name)) return name;
+  return complain(reader, "trust-domain", "a DNS name in lower case, since a TrustDomain object has it");
 }
 
 /** Where neither a flag nor the pod says which. */

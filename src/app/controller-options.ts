@@ -40,7 +40,7 @@ export const CONTROLLER_OPTIONS: readonly OptionSpec[] = [
     value: "NAME",
     env: "MESHID_TRUST_DOMAIN",
     default: CONTROLLER_DEFAULTS.trustDomain,
-    range: "1 to 255 of a-z, 0-9, '.', '-' and '_'",
+    range: "a DNS name in lower case",
     effect: "The TrustDomain object that is served; it is created if there is none.",
   },
   {
