@@ -19,6 +19,9 @@ import { passwordCheck } from "../x509/keystore.ts";
 import type { IdentityReconcilerDeps, PartResult, Work } from "./work.ts";
 
 const PASSWORD_RETRY = 30;
+/** Java takes ASCII alone, and calls any other password wrong; nobody can type what an editor left at the end. */
+const PASSWORD = /^[\x20-\x7e]{1,1024}$/;
+const PASSWORD_SHAPE = "1 to 1024 printable ASCII characters and no line end";
 
 /** @throws NOT_OWNED, AUTHORITY_NOT_READY, SIGNING_FAILED, STORAGE_FAILED. */
 export async function issueX509(
@@ -28,7 +31,9 @@ export async function issueX509(
 ): Promise<PartResult> {
   const { entry, plan, x509Secret } = work;
   const password = await passwordOf(deps, entry);
-  if (password === "missing") return missingPassword(work);
+  if (password === "missing") return passwordFault(work, "does not exist: create it");
+  if (password === "unusable")
+    return passwordFault(work, `is no usable password; expected ${PASSWORD_SHAPE}`);
   const reason = plan.x509.issue ?? wrongPassword(work, password);
   if (reason !== undefined) return issue(deps, work, { reason, password }, signal);
   if (plan.x509.refresh && x509Secret !== undefined) {
@@ -77,6 +82,8 @@ async function issue(
     privateKey,
     privateKeyPem,
     chainPem: svid.chainPem,
+    leaf: svid.leaf,
+    authorityKeyID: svid.authorityKeyID,
     caPem: deps.authority.view().caPem,
     password,
     revision: plan.x509.revision,
@@ -124,16 +131,18 @@ export function rewritten(secretName: string, until: PartResult["requeueAt"]): P
 async function passwordOf(
   deps: IdentityReconcilerDeps,
   entry: RegistrationEntry,
-): Promise<Secret | undefined | "missing"> {
+): Promise<Secret | undefined | "missing" | "unusable"> {
   const ref = entry.x509.passwordSecretRef;
   if (!entry.x509.formats.includes("PKCS12") || ref === undefined) return undefined;
-  return (await deps.desired.secretValue(entry.namespace, ref.name, ref.key)) ?? "missing";
+  const password = await deps.desired.secretValue(entry.namespace, ref.name, ref.key);
+  if (password === undefined) return "missing";
+  return PASSWORD.test(password.reveal()) ? password : "unusable";
 }
 
-function missingPassword({ entry, now }: Work): PartResult {
+function passwordFault({ entry, now }: Work, problem: string): PartResult {
   const { name, key } = entry.x509.passwordSecretRef ?? { name: "", key: "" };
-  const message = `spec.x509.pkcs12.passwordSecretRef: key ${key} of Secret ${entry.namespace}/${name} does not exist: create it`;
-  // Not every adapter tells us when it is created.
+  const message = `spec.x509.pkcs12.passwordSecretRef: key ${key} of Secret ${entry.namespace}/${name} ${problem}`;
+  // Not every adapter tells us when it changes.
   const requeueAt = seconds(now + PASSWORD_RETRY);
   return { fault: { reason: "InvalidSpec", message }, changed: false, requeueAt };
 }

@@ -43,15 +43,23 @@ export class KubeApplier implements Applier {
     const knownUid = objects.uidOf(ref);
     if (knownUid !== undefined && ownerUid !== owner?.uid) throw notOwned(ref);
     const body = bodyOf(manifest);
+    const x509 = manifest.kind === "Secret" ? manifest.x509 : undefined;
     try {
-      await this.#write(ref, body, knownUid === undefined ? undefined : { uid: knownUid }, signal);
+      const written = await this.#write(
+        ref,
+        body,
+        knownUid === undefined ? undefined : { uid: knownUid },
+        signal,
+      );
+      objects.set(ref.kind, written, x509);
     } catch (error) {
       if (!isLost(error)) throw refusedOr(error);
       // Another object than the one we knew, or one that we did not know: ours without its label, or another's.
       const found = await this.#ownState(ref, owner?.uid, signal);
-      await this.#write(ref, body, found, signal).catch((again: unknown) => {
+      const written = await this.#write(ref, body, found, signal).catch((again: unknown) => {
         throw isLost(again) ? conflict(ref, again) : refusedOr(again);
       });
+      objects.set(ref.kind, written, x509);
     }
   }
 
@@ -70,9 +78,10 @@ export class KubeApplier implements Applier {
       data: encodeContent(content),
     };
     const { uid, resourceVersion } = found.metadata;
-    await this.#write(ref, body, { uid, resourceVersion }, signal).catch((error: unknown) => {
+    const written = await this.#write(ref, body, { uid, resourceVersion }, signal).catch((error: unknown) => {
       throw isLost(error) ? conflict(ref, error) : refusedOr(error);
     });
+    this.#options.objects.set(ref.kind, written);
   }
 
   async prune(ref: ObjectRef, ownerUid: string, signal: AbortSignal): Promise<void> {
@@ -96,8 +105,8 @@ export class KubeApplier implements Applier {
     { metadata, ...rest }: Body,
     state: State | undefined,
     signal: AbortSignal,
-  ): Promise<void> {
-    const { client, objects, fence } = this.#options;
+  ): Promise<KubeObject> {
+    const { client, fence } = this.#options;
     const request: KubeRequest = {
       method: "PATCH",
       path: pathOf(ref),
@@ -106,8 +115,7 @@ export class KubeApplier implements Applier {
       body: { ...rest, metadata: { ...metadata, ...(state ?? { resourceVersion: CREATE_ONLY }) } },
       fence,
     };
-    const { body } = await client.request<KubeObject>(request, signal);
-    objects.set(ref.kind, body);
+    return (await client.request<KubeObject>(request, signal)).body;
   }
 
   /** Of the object that has the name, if it is ours. @throws NOT_OWNED. Undefined: there is none any more. */

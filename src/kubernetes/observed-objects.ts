@@ -7,6 +7,7 @@ import type { ObservedState } from "../controller/ports.ts";
 import { unreachable } from "../core/errors.ts";
 import { authoritiesIn, type Content, observeConfigMap, observeSecret } from "../reconcile/facts.ts";
 import type {
+  KnownX509,
   ObjectRef,
   ObservedConfigMap,
   ObservedPeerAuthentication,
@@ -116,14 +117,16 @@ export class ObservedObjects implements ObservedState {
     return this.#objects[ref.kind].get(keyOfRef(ref))?.object.ownerUid;
   }
 
-  /** Takes an object up, unless a newer state of it is known. Whether it was news. */
-  set(kind: Kind, object: KubeObject): boolean {
+  /** Takes an object up, unless a newer state of it is known. Whether it was news. `known`: as for `observeSecret`. */
+  set(kind: Kind, object: KubeObject, known?: KnownX509): boolean {
     const ref = refOf(kind, object);
-    const known = this.#objects[kind].get(keyOfRef(ref));
+    const before = this.#objects[kind].get(keyOfRef(ref));
     const version = versionOf(object);
-    if (known === undefined ? this.#gone.covers(idOf(ref), version) : version <= known.version) return false;
-    this.#forget(ref, known);
-    this.#remember(ref, { uid: object.metadata.uid, version, object: this.#observe(kind, ref, object) });
+    if (before === undefined ? this.#gone.covers(idOf(ref), version) : version <= before.version)
+      return false;
+    this.#forget(ref, before);
+    const observed = this.#observe(ref, object, known);
+    this.#remember(ref, { uid: object.metadata.uid, version, object: observed });
     return true;
   }
 
@@ -160,12 +163,12 @@ export class ObservedObjects implements ObservedState {
     return this.#objects[kind].get(`${namespace}/${name}`)?.object;
   }
 
-  #observe(kind: Kind, ref: ObjectRef, object: KubeObject): AnyObserved {
+  #observe(ref: ObjectRef, object: KubeObject, known: KnownX509 | undefined): AnyObserved {
     const meta = { ownerUid: ownerUidOf(object), annotations: ownAnnotations(object) };
-    switch (kind) {
+    switch (ref.kind) {
       case "Secret":
         return this.#ofContent(object, secretContent, (content, annotations) =>
-          observeSecret(ref, { ...meta, annotations }, content),
+          observeSecret(ref, { ...meta, annotations }, content, known),
         );
       case "ConfigMap":
         return this.#ofContent(object, configMapContent, (content, annotations) =>
@@ -179,7 +182,7 @@ export class ObservedObjects implements ObservedState {
           spec: boundedSpec((object["spec"] ?? {}) as Readonly<Record<string, unknown>>),
         };
       default:
-        return unreachable(kind);
+        return unreachable(ref.kind);
     }
   }
 

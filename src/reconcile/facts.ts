@@ -12,6 +12,7 @@ import { keyAlgorithmOf, keysMatch, parsePrivateKey } from "../x509/keys.ts";
 import { splitPem } from "../x509/pem.ts";
 import type { KeyHashes } from "./annotations.ts";
 import type {
+  KnownX509,
   ObjectRef,
   Observed,
   ObservedConfigMap,
@@ -29,16 +30,27 @@ const PUBLIC_KEYS = ["ca.crt", "root-cert.pem", "bundle.json", "jwks.json"] as c
 const MAX_KEY_ID = 64;
 const MAX_INSTANT = 253_402_300_799;
 
-export function observeSecret(ref: ObjectRef, meta: Observed, content: Content): ObservedSecret {
+/** `known`: taken in place of reading certificate and key, if the content is still the one that it is of. */
+export function observeSecret(
+  ref: ObjectRef,
+  meta: Observed,
+  content: Content,
+  known?: KnownX509,
+): ObservedSecret {
+  const hashes = keyHashes(content);
   return {
     ref,
     ownerUid: meta.ownerUid,
     annotations: meta.annotations,
-    hashes: keyHashes(content),
+    hashes,
     bundleHash: publicHash(content),
-    x509: x509Facts(content),
+    x509: known !== undefined && isOf(known, hashes) ? known.facts : x509Facts(content),
     tokens: tokenFacts(content),
   };
+}
+
+function isOf(known: KnownX509, hashes: KeyHashes): boolean {
+  return ["tls.crt", "tls.key"].every((name) => known.hashes[name] === hashes[name]);
 }
 
 export function observeConfigMap(ref: ObjectRef, meta: Observed, content: Content): ObservedConfigMap {

@@ -33,6 +33,13 @@ export interface X509Facts {
   readonly pairMatches: boolean;
 }
 
+/** What a certificate and key say, for who has just made them and need not read them back. */
+export interface KnownX509 {
+  readonly facts: X509Facts;
+  /** Of the content that the facts are of. */
+  readonly hashes: KeyHashes;
+}
+
 export interface TokenFacts {
   readonly subject: string;
   readonly issuer: string;

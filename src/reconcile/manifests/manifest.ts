@@ -3,7 +3,7 @@
  */
 
 import type { Secret } from "../../core/secret.ts";
-import type { ObjectRef } from "../state.ts";
+import type { KnownX509, ObjectRef } from "../state.ts";
 
 export interface Owner {
   readonly kind: "ServiceIdentity" | "TrustDomain";
@@ -21,6 +21,8 @@ export interface SecretManifest extends ManifestBase {
   readonly kind: "Secret";
   readonly type: "kubernetes.io/tls" | "Opaque";
   readonly data: Secret<Readonly<Record<string, Uint8Array>>>;
+  /** Of `tls.crt` and `tls.key`, where there are any. */
+  readonly x509?: KnownX509;
 }
 
 export interface ConfigMapManifest extends ManifestBase {

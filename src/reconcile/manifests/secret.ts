@@ -7,7 +7,8 @@ import { toRfc3339 } from "../../core/clock.ts";
 import { formatDuration } from "../../core/duration.ts";
 import { Secret } from "../../core/secret.ts";
 import type { RegistrationEntry } from "../../registration/registration-entry.ts";
-import type { PrivateKey } from "../../x509/keys.ts";
+import type { Certificate } from "../../x509/certificate.ts";
+import type { KeyId, PrivateKey } from "../../x509/keys.ts";
 import { encodePkcs12, encodeTruststore, passwordCheck } from "../../x509/keystore.ts";
 import { splitPem } from "../../x509/pem.ts";
 import {
@@ -21,7 +22,7 @@ import {
   TTL_ANNOTATION,
 } from "../annotations.ts";
 import { type Content, keyHashes } from "../facts.ts";
-import type { ObjectRef } from "../state.ts";
+import type { ObjectRef, X509Facts } from "../state.ts";
 import type { SecretManifest } from "./manifest.ts";
 
 export interface IssuedX509 {
@@ -31,6 +32,9 @@ export interface IssuedX509 {
   readonly privateKeyPem: Secret;
   /** PEM, leaf first. */
   readonly chainPem: string;
+  /** The first of `chainPem`. */
+  readonly leaf: Pick<Certificate, "uris" | "dnsNames" | "serialNumber" | "notBefore" | "notAfter">;
+  readonly authorityKeyID: KeyId;
   /** PEM, every root of the bundle. */
   readonly caPem: string;
   /** Given where format PKCS12 is asked for. */
@@ -71,14 +75,16 @@ export function x509SecretManifest(issued: IssuedX509): SecretManifest {
   if (entry.x509.formats.includes("Combined"))
     content["tls-combined.pem"] = bytes(`${key}${issued.chainPem}`);
   if (issued.password !== undefined) content["keystore.p12"] = keystore(issued, issued.password);
+  const hashes = keyHashes(content);
   return {
     kind: "Secret",
     ref: x509SecretRef(entry),
     owner: ownerOf(entry),
     type: "kubernetes.io/tls",
     data: new Secret(content),
+    x509: { facts: factsOf(issued), hashes },
     annotations: {
-      ...issuedAnnotations(entry, content),
+      ...annotationsOf(entry, hashes),
       [REVISION_ANNOTATION]: String(issued.revision),
       [TTL_ANNOTATION]: formatDuration(entry.x509.ttl),
       [ISSUED_SINCE_ANNOTATION]: toRfc3339(issued.issuedSince),
@@ -146,9 +152,25 @@ export function issuedAnnotations(
   content: Content,
   kept: KeyHashes = {},
 ): Readonly<Record<string, string>> {
+  return annotationsOf(entry, { ...kept, ...keyHashes(content) });
+}
+
+function annotationsOf(entry: RegistrationEntry, hashes: KeyHashes): Readonly<Record<string, string>> {
+  return { [SPIFFE_ID_ANNOTATION]: entry.spiffeId, [CONTENT_ANNOTATION]: encodeKeyHashes(hashes) };
+}
+
+function factsOf({ entry, leaf, authorityKeyID }: IssuedX509): X509Facts {
+  const { uris, dnsNames, serialNumber, notBefore, notAfter } = leaf;
   return {
-    [SPIFFE_ID_ANNOTATION]: entry.spiffeId,
-    [CONTENT_ANNOTATION]: encodeKeyHashes({ ...kept, ...keyHashes(content) }),
+    uris,
+    dnsNames,
+    serialNumber,
+    notBefore,
+    notAfter,
+    authorityKeyID,
+    keyAlgorithm: entry.x509.keyAlgorithm,
+    // The certificate was made for this key, and verified.
+    pairMatches: true,
   };
 }
 
