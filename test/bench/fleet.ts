@@ -38,7 +38,7 @@ export class Fleet implements AsyncDisposable {
 
   static async start(main: string): Promise<Fleet> {
     const suite = await ClusterSuite.start({ main, trustDomain: { limits: { minTTL: "1m" } } });
-    return new Fleet(suite, await suite.chart.start());
+    return new Fleet(suite, await suite.chart.start({ asPod: true }));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -124,7 +124,7 @@ export class Fleet implements AsyncDisposable {
   async restart(): Promise<number> {
     await this.controller.stop();
     const started = Date.now();
-    this.controller = await this.suite.chart.start({ waits: false });
+    this.controller = await this.suite.chart.start({ asPod: true, waits: false });
     for (;;) {
       const answer = await this.controller.probe("/metrics").catch(() => undefined);
       if (

@@ -15,6 +15,7 @@ import type { ApiRequest, ControlPlane, OwnControlPlane } from "./control-plane/
 import { MAIN, until } from "./local-process.ts";
 
 const OPERATOR_NAMESPACE = "meshid-system";
+const POD_DIRECTORY = "/run/secrets/kubernetes.io/serviceaccount";
 const READY_LIMIT = 40_000;
 /** Kernel ticks a second: 100 on every Linux that Node supports. */
 const TICKS = 100;
@@ -34,6 +35,11 @@ export interface StartOptions {
   readonly flags?: readonly string[];
   /** Default true: until `/readyz` answers 200. */
   readonly waits?: boolean;
+  /**
+   * Default false: by a kubeconfig. True: by the files and variables of a pod, in a mount namespace of its own, which
+   * takes root on Linux. What a pod does not load counts for memory and time.
+   */
+  readonly asPod?: boolean;
 }
 
 /** The chart on a control plane, without its Deployment: processes of this machine stand for its pods. */
@@ -193,7 +199,7 @@ async function untilServed(kube: ControlPlane, { metadata }: Rendered): Promise<
 async function startProcess(
   { kube, namespace, rendered }: Installation,
   main: string,
-  { name = `meshid-${randomBytes(4).toString("hex")}`, flags = [] }: StartOptions,
+  { name = `meshid-${randomBytes(4).toString("hex")}`, flags = [], asPod = false }: StartOptions,
 ): Promise<ControllerProcess> {
   const dir = join(kube.dir, name);
   mkdirSync(dir);
@@ -205,15 +211,13 @@ async function startProcess(
     `--probes=127.0.0.1:${probesPort}`,
     ...flags,
   ];
-  const env = {
-    PATH: process.env["PATH"],
-    HOME: dir,
-    KUBECONFIG: await writeTokenKubeconfig(kube, namespace, dir),
-    ...pod.env,
-  };
+  const access = asPod ? await podAccess(kube, namespace, dir) : await kubeconfigAccess(kube, namespace, dir);
+  const env = { PATH: process.env["PATH"], HOME: dir, ...access.env, ...pod.env };
   const log = join(dir, "log");
   const output = openSync(log, "a");
-  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", main, ...args], {
+  const program = [process.execPath, "--disable-warning=ExperimentalWarning", main, ...args];
+  const [command = "", ...rest] = [...access.wrapper, ...program];
+  const child = spawn(command, rest, {
     cwd: dir,
     env,
     stdio: ["ignore", output, output],
@@ -347,19 +351,49 @@ function podOf(
   return { args, env };
 }
 
-/** A kubeconfig with a token of the chart's ServiceAccount, as a pod has it: for an hour. */
-async function writeTokenKubeconfig(kube: ControlPlane, namespace: string, dir: string): Promise<string> {
+/** How the process comes to its API server. */
+interface Access {
+  readonly env: Readonly<Record<string, string>>;
+  /** In front of the program. */
+  readonly wrapper: readonly string[];
+}
+
+/** Of the chart's ServiceAccount, as a pod has it: for an hour. */
+async function tokenOf(kube: ControlPlane, namespace: string): Promise<string> {
   const { status } = await must<{ readonly status: { readonly token: string } }>(kube, {
     method: "POST",
     path: `/api/v1/namespaces/${namespace}/serviceaccounts/meshid/token`,
     body: { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: { expirationSeconds: 3600 } },
   });
+  return status.token;
+}
+
+async function podAccess(kube: ControlPlane, namespace: string, dir: string): Promise<Access> {
+  const files = join(dir, "serviceaccount");
+  mkdirSync(files);
+  writeFileSync(join(files, "ca.crt"), kube.ca);
+  writeFileSync(join(files, "namespace"), namespace);
+  writeFileSync(join(files, "token"), await tokenOf(kube, namespace), { mode: 0o600 });
+  const { hostname, port } = new URL(kube.server);
+  // `unshare` and `sh` become the program: its process id is theirs.
+  const script =
+    'mount -t tmpfs tmpfs /run && mkdir -p "$2" && mount --bind "$1" "$2" && shift 2 && exec "$@"';
+  const wrapper = ["unshare", "--mount", "sh", "-c", script, "sh", files, POD_DIRECTORY];
+  return { env: { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port }, wrapper };
+}
+
+async function kubeconfigAccess(kube: ControlPlane, namespace: string, dir: string): Promise<Access> {
+  return { env: { KUBECONFIG: await writeTokenKubeconfig(kube, namespace, dir) }, wrapper: [] };
+}
+
+async function writeTokenKubeconfig(kube: ControlPlane, namespace: string, dir: string): Promise<string> {
+  const token = await tokenOf(kube, namespace);
   const ca = Buffer.from(kube.ca).toString("base64");
   const config = {
     apiVersion: "v1",
     kind: "Config",
     clusters: [{ name: "it", cluster: { server: kube.server, "certificate-authority-data": ca } }],
-    users: [{ name: "meshid", user: { token: status.token } }],
+    users: [{ name: "meshid", user: { token } }],
     contexts: [{ name: "it", context: { cluster: "it", user: "meshid", namespace } }],
     "current-context": "it",
   };
