@@ -5,6 +5,7 @@ import { clusterObserver } from "../../../src/kubernetes/observer.ts";
 import {
   CONFIG_MAPS,
   NAMESPACES,
+  objectPath,
   PEER_AUTHENTICATIONS,
   SECRETS,
   SERVICE_IDENTITIES,
@@ -28,6 +29,7 @@ import { describePorts, type PortHarness } from "../../support/port-contract.ts"
 
 const DOMAIN = "cluster.local";
 const PLACES = ["shop", "bank"];
+const OPERATOR = "meshid-system";
 /** The namespaces that get a bundle have it. */
 const SELECTED = { contract: "yes" };
 
@@ -37,7 +39,7 @@ describeCluster("on a control plane", () => {
   beforeAll(async () => {
     plane = await startControlPlane();
     await Promise.all([plane.installCrds(), installPeerAuthentication(plane)]);
-    for (const name of PLACES) await handsOf(plane).put(NAMESPACES, { name }, {});
+    for (const name of [...PLACES, OPERATOR]) await handsOf(plane).put(NAMESPACES, { name }, {});
   }, 120_000);
   afterAll(() => plane.stop());
 
@@ -46,15 +48,18 @@ describeCluster("on a control plane", () => {
 
 async function makePorts(plane: OwnControlPlane): Promise<PortHarness> {
   const hands = handsOf(plane);
-  const operatorNamespace = await plane.makeNamespace();
   const select = (name: string, labels: object) => hands.put(NAMESPACES, { name }, { metadata: { labels } });
   await hands.putTrustDomain(DOMAIN, { bundle: { namespaceSelector: { matchLabels: SELECTED } } });
-  const followed = await followCluster(plane, { domain: DOMAIN, operatorNamespace, watchNamespaces: PLACES });
+  const followed = await followCluster(plane, {
+    domain: DOMAIN,
+    operatorNamespace: OPERATOR,
+    watchNamespaces: PLACES,
+  });
   const { cluster, changes, client } = followed;
   const fence = (): void => {};
   const stores = {
     client,
-    namespace: operatorNamespace,
+    namespace: OPERATOR,
     fence,
     hasEvidence: () => cluster.hasPublishedBundle,
     signal: NEVER,
@@ -97,11 +102,17 @@ async function makePorts(plane: OwnControlPlane): Promise<PortHarness> {
     },
     [Symbol.asyncDispose]: async () => {
       await followed[Symbol.asyncDispose]();
-      for (const namespace of PLACES) {
-        await select(namespace, {});
-        for (const resource of [SERVICE_IDENTITIES, SECRETS, CONFIG_MAPS, PEER_AUTHENTICATIONS])
-          await clear(plane, resource, namespace);
-      }
+      const cleared = PLACES.flatMap((namespace) => [
+        select(namespace, {}),
+        plane.request({
+          method: "DELETE",
+          path: objectPath(CONFIG_MAPS, { namespace, name: "meshid-bundle" }),
+        }),
+        ...[SERVICE_IDENTITIES, SECRETS, PEER_AUTHENTICATIONS].map((resource) =>
+          clear(plane, resource, namespace),
+        ),
+      ]);
+      await Promise.all([...cleared, clear(plane, SECRETS, OPERATOR)]);
       await hands.remove(TRUST_DOMAINS, { name: DOMAIN });
     },
   };

@@ -1,4 +1,8 @@
-import { inspect } from "node:util";
+import { execFile } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { inspect, promisify } from "node:util";
 import { beforeAll, beforeEach, expect, it } from "@jest/globals";
 import { OperatorError } from "../../../src/core/errors.ts";
 import { Secret } from "../../../src/core/secret.ts";
@@ -10,7 +14,7 @@ import type { KeyId } from "../../../src/x509/keys.ts";
 import { journalOf } from "../../support/authority-fakes.ts";
 import { controlPlane, describeCluster } from "../../support/control-plane/shared.ts";
 import type { ControlPlane } from "../../support/control-plane/types.ts";
-import { NEVER } from "../../support/directory.ts";
+import { NEVER, scratch } from "../../support/directory.ts";
 import { codeOf } from "../../support/errors.ts";
 import {
   contentOf,
@@ -19,7 +23,7 @@ import {
   type Hands,
   handsOf,
 } from "../../support/kubernetes/cluster-harness.ts";
-import { asAdmin, type Connected } from "../../support/kubernetes/connected.ts";
+import { asAdmin, type Connected, tokenOf } from "../../support/kubernetes/connected.ts";
 import { startRelay } from "../../support/kubernetes/relay.ts";
 
 const KEY = "ab".repeat(20) as KeyId;
@@ -202,4 +206,65 @@ describeCluster("the authority's stores", () => {
     await hands.remove(SECRETS, { namespace, name: "meshid-server-tls" });
     await eventually("gone", () => seen.size === 1);
   });
+
+  it("keeps in the memory of a replica no Secret data of others, no signing key and no workload's key", async () => {
+    const shop = await plane.makeNamespace();
+    const marker = (name: string): string => `${name}-${namespace}-marker`;
+    const managed = { "app.kubernetes.io/managed-by": "meshid" };
+    const put = (at: string, name: string, metadata: object): Promise<KubeObject> =>
+      hands.put(SECRETS, { namespace: at, name }, { metadata, stringData: { "tls.key": marker(name) } });
+    const { uid } = (await hands.putIdentity(shop, "payments")).metadata;
+    const owner = {
+      apiVersion: "meshid.dev/v1alpha1",
+      kind: "ServiceIdentity",
+      name: "payments",
+      uid,
+      controller: true,
+    };
+    await put(shop, "theirs", {});
+    await put(shop, "labelled", { labels: managed, annotations: { note: marker("note") } });
+    await put(shop, "ours", {
+      labels: managed,
+      annotations: { "meshid.dev/revision": marker("revision") },
+      ownerReferences: [owner],
+    });
+    await put(namespace, `meshid-key-${KEY}`, { labels: { ...managed, "meshid.dev/key": "true" } });
+    const heap = await memoryOfReplica(plane, namespace);
+    // What it does keep is found: the search is no blind one.
+    expect(heap).toContain(marker("revision"));
+    for (const name of ["theirs", "labelled", "ours", "note", `meshid-key-${KEY}`]) {
+      expect(heap).not.toContain(marker(name));
+      expect(heap).not.toContain(Buffer.from(marker(name)).toString("base64").slice(0, 20));
+    }
+  });
 });
+
+/** A heap snapshot of a process that follows the whole cluster. */
+async function memoryOfReplica(plane: ControlPlane, namespace: string): Promise<string> {
+  using box = scratch();
+  const roleRef = { kind: "ClusterRole", name: "cluster-admin", apiGroup: "rbac.authorization.k8s.io" };
+  const subjects = [{ kind: "ServiceAccount", namespace, name: "default" }];
+  const group = "rbac.authorization.k8s.io/v1";
+  const binding = {
+    apiVersion: group,
+    kind: "ClusterRoleBinding",
+    metadata: { name: namespace },
+    subjects,
+    roleRef,
+  };
+  await plane.request({ method: "POST", path: `/apis/${group}/clusterrolebindings`, body: binding });
+  const files = { "ca.crt": plane.ca, namespace, token: await tokenOf(plane, namespace) };
+  for (const [name, text] of Object.entries(files)) await writeFile(join(box.dir, name), text);
+  const snapshot = join(box.dir, "heap.json");
+  const { hostname, port } = new URL(plane.server);
+  const probe = fileURLToPath(new URL("../../support/kubernetes/heap-probe.ts", import.meta.url));
+  const env = {
+    ...process.env,
+    NODE_OPTIONS: "",
+    KUBERNETES_SERVICE_HOST: hostname,
+    KUBERNETES_SERVICE_PORT: port,
+  };
+  const args = ["--disable-warning=ExperimentalWarning", probe, box.dir, namespace, snapshot];
+  await promisify(execFile)(process.execPath, args, { env });
+  return await readFile(snapshot, "utf8");
+}
