@@ -269,6 +269,26 @@ describe("ServiceIdentityReconciler", () => {
     expect(world.issued.map(({ reason }) => reason)).toEqual(["Missing", "WrongPassword"]);
   });
 
+  it.each([
+    ["an empty one", ""],
+    ["one with a line end", "first\n"],
+    ["one that is not ASCII", "sécret"],
+    ["one that is too long", "x".repeat(1025)],
+  ])("refuses a password that Java would not take: %s", async (_what, password) => {
+    const formats = {
+      formats: ["PKCS12"],
+      pkcs12: { passwordSecretRef: { name: "p12", key: "password" } },
+    } as const;
+    world.want("a", { x509: { ...formats, formats: ["PKCS12"] } });
+    world.passwords.set("shop/p12/password", new Secret(password));
+    expect((await reconcile()).requeueAt).toBe(START + 30);
+    expect(world.condition("a", "X509Issued")).toBe("False InvalidSpec");
+    expect(world.issued).toEqual([]);
+    world.passwords.set("shop/p12/password", new Secret("x".repeat(1024)));
+    await reconcile();
+    expect(world.condition("a", "X509Issued")).toBe("True Issued");
+  });
+
   it("lets no private key and no token out but into the Secrets", async () => {
     world.want("a", { jwt: { tokens: [{ audience: "x" }] } });
     await reconcile();
