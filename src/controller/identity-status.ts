@@ -32,8 +32,8 @@ export function identityStatus({ identity, outcome, observed, now }: StatusInput
   const renewed = outcome.renewed ?? previous?.lastManualRenewal;
   return {
     observedGeneration: identity.metadata.generation,
-    ...(entry === undefined ? {} : { spiffeID: entry.spiffeId }),
     // What was issued under an earlier spec stays visible while a faulty one stands.
+    ...optional("spiffeID", entry === undefined ? previous?.spiffeID : entry.spiffeId),
     ...optional("x509", entry === undefined ? previous?.x509 : x509),
     ...optional("jwt", entry === undefined ? previous?.jwt : jwtSecret && jwtStatus(entry, jwtSecret)),
     ...optional("mtls", mtlsStatus(entry, outcome.mesh)),

@@ -1,37 +1,36 @@
 import { describe, expect, it } from "@jest/globals";
 import { identityStatus } from "../../../src/controller/identity-status.ts";
-import type { X509Status } from "../../../src/registration/service-identity.ts";
-import { entryOf, NOW, x509SecretOf } from "../../support/builders.ts";
+import type { ServiceIdentity } from "../../../src/registration/service-identity.ts";
+import { NOW } from "../../support/builders.ts";
 import { FakeWorld } from "../../support/fake-ports.ts";
 
-function statusWith(annotations: Readonly<Record<string, string>>): X509Status | undefined {
-  const world = new FakeWorld();
-  world.want("payments");
-  const identity = world.identity("shop/payments");
-  if (identity === undefined) throw new TypeError("it was wanted");
-  const secret = x509SecretOf();
-  const observed = Object.assign(world, {
-    secret: () => ({ ...secret, annotations: { ...secret.annotations, ...annotations } }),
-  });
-  const outcome = { entry: entryOf(), x509: undefined, jwt: undefined, mesh: undefined, renewed: undefined };
-  return identityStatus({ identity, outcome, observed, now: NOW }).x509;
-}
-
 describe("identityStatus", () => {
-  it("tells what the notes on the Secret say", () => {
-    expect(statusWith({})).toMatchObject({ revision: 7, ttl: "24h0m0s", ttlReason: "Requested" });
-    expect(statusWith({ "meshid.dev/ttl": "48h" })?.ttlReason).toBe("CappedByAuthority");
-  });
-
-  it.each(["", "x", "-3", "1.5", "1e308", "0x10000000000000"])(
-    "is one that the API server takes, whatever another has noted on the Secret: revision %s",
-    (revision) => {
-      const found = statusWith({ "meshid.dev/revision": revision })?.revision ?? 0;
-      expect(Number.isSafeInteger(found) && found >= 1).toBe(true);
-    },
-  );
-
-  it.each(["", "for ever", "99999999999h"])("does without a noted ttl that is none: %s", (ttl) => {
-    expect(statusWith({ "meshid.dev/ttl": ttl })).toMatchObject({ ttl: "24h0m0s", ttlReason: "Requested" });
+  it("shows under a faulty spec what was issued under an earlier one: SPIFFE ID, certificate and tokens", () => {
+    const issued = {
+      spiffeID: "spiffe://example.org/ns/shop/sa/a",
+      x509: {
+        serialNumber: "4f",
+        notBefore: "2027-01-15T07:00:00Z",
+        notAfter: "2027-01-16T07:00:00Z",
+        renewalTime: "2027-01-15T19:00:00Z",
+        ttl: "24h0m0s",
+        ttlReason: "Requested",
+        authorityKeyID: "aa",
+        secretName: "a-tls",
+        revision: 7,
+      },
+      jwt: { tokens: [], secretName: "a-jwt" },
+    } as const;
+    const world = new FakeWorld();
+    world.want("a", { x509: { ttl: "9999h" } });
+    const wanted = world.wanted.get("shop/a");
+    if (wanted === undefined) throw new TypeError("no identity");
+    const identity: ServiceIdentity = {
+      ...wanted,
+      status: { observedGeneration: 1, conditions: [], ...issued },
+    };
+    const fault = { reason: "InvalidSpec", message: "spec.x509.ttl: too long" } as const;
+    const outcome = { entry: undefined, x509: fault, jwt: undefined, mesh: undefined, renewed: undefined };
+    expect(identityStatus({ identity, outcome, observed: world, now: NOW })).toMatchObject(issued);
   });
 });
