@@ -57,8 +57,9 @@ export function finishWithin(stop: AbortSignal, clock: Clock): Disposable & { re
 export async function runTerm(parts: TermParts, { stop, working }: TermSignals): Promise<void> {
   const { desired, engine, tasks } = parts;
   if (!(await untilServable(parts, { stop, working }))) return;
-  await engine.open();
+  // First: what changes while everything is read must not be lost.
   desired.attach(engine);
+  await engine.open();
   const failed = new AbortController();
   const stopping = AbortSignal.any([stop, failed.signal]);
   const loops = [

@@ -12,6 +12,7 @@ import type { ObjectRef } from "../reconcile/state.ts";
 import type { TrustDomainPolicy } from "../registration/trust-domain-policy.ts";
 import type { ReconcileResult, Reconciler } from "./controller.ts";
 import type { Applier, DesiredState, EventRecorder, ObservedState } from "./ports.ts";
+import { RewriteGuard } from "./rewrite-guard.ts";
 
 export interface BundleReconcilerDeps {
   readonly desired: DesiredState;
@@ -38,8 +39,13 @@ export class BundleReconciler implements Reconciler {
   /** Of the view as it was last asked for: each namespace is compared with it, after every change. */
   #wanted: { readonly of: PublishedBundle; readonly hash: string } | undefined;
 
+  /** By namespace, the hash of what was written there last: what is not there any more was changed by someone else. */
+  readonly #written = new Map<string, string>();
+  readonly #rewrites: RewriteGuard;
+
   constructor(deps: BundleReconcilerDeps) {
     this.#deps = deps;
+    this.#rewrites = new RewriteGuard(deps.clock);
   }
 
   async reconcile(namespace: string, signal: AbortSignal): Promise<ReconcileResult> {
@@ -52,6 +58,7 @@ export class BundleReconciler implements Reconciler {
     };
     if (!desired.bundleNamespaces().includes(namespace)) {
       this.#blocked.delete(namespace);
+      this.#written.delete(namespace);
       await applier.prune({ kind: "ConfigMap", namespace, name: place.name }, uid, signal);
       await this.#pruneFormer(namespace, signal);
       return {};
@@ -61,6 +68,9 @@ export class BundleReconciler implements Reconciler {
       await this.#pruneFormer(namespace, signal);
       return {};
     }
+    const hash = this.#wantedHash();
+    const heldUntil = this.#written.get(namespace) === hash ? this.#rewrites.take(namespace) : undefined;
+    if (heldUntil !== undefined) return { requeueAt: heldUntil };
     try {
       await applier.apply(bundleManifest(place, authority.view()), signal);
     } catch (error) {
@@ -68,6 +78,7 @@ export class BundleReconciler implements Reconciler {
       this.#block(namespace, place.name);
       return { requeueAt: seconds(clock.now() + BLOCKED_RETRY) };
     }
+    this.#written.set(namespace, hash);
     this.#blocked.delete(namespace);
     onChanged();
     await this.#pruneFormer(namespace, signal);
@@ -89,12 +100,16 @@ export class BundleReconciler implements Reconciler {
 
   /** Whether the namespace holds the bundle as it is now. */
   isCurrent(namespace: string): boolean {
-    const { desired, observed, authority } = this.#deps;
+    const { desired, observed } = this.#deps;
     const known = observed.configMap(namespace, this.#deps.policy().bundle.configMapName);
     if (known === undefined || known.ownerUid !== desired.trustDomain().metadata.uid) return false;
-    const view = authority.view();
+    return known.bundleHash === this.#wantedHash();
+  }
+
+  #wantedHash(): string {
+    const view = this.#deps.authority.view();
     if (this.#wanted?.of !== view) this.#wanted = { of: view, hash: bundleHash(view) };
-    return known.bundleHash === this.#wanted.hash;
+    return this.#wanted.hash;
   }
 
   get blocked(): readonly string[] {

@@ -73,6 +73,21 @@ describe("BundleReconciler", () => {
     expect(shown()).toBe(authority.view().caPem);
   });
 
+  it("does not answer each time whoever changes it again and again, but follows what is published at once", async () => {
+    await reconcile();
+    for (let times = 0; times < 5; times++) {
+      world.objects.clear();
+      await reconcile();
+      expect(shown()).toBe(authority.view().caPem);
+    }
+    world.objects.clear();
+    expect(await reconcile()).toEqual({ requeueAt: START + 120 });
+    expect([shown(), told]).toEqual([undefined, 6]);
+    await authority.step(undefined, { Root: "a" });
+    await reconcile();
+    expect(shown()).toBe(authority.view().caPem);
+  });
+
   it("leaves another's object alone, says so once, looks again, and takes the name when it is free", async () => {
     world.put(BUNDLE, undefined, { "ca.crt": Buffer.from("theirs") });
     expect(await reconcile()).toEqual({ requeueAt: START + 60 });
