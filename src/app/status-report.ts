@@ -98,7 +98,8 @@ function authorityCells(
     { text: keyID },
     { text: state, style: state === "Active" ? "good" : "dim" },
     expiryCell(notAfter, now),
-    { text: relative(signedUntil, now) },
+    // Nothing is signed with one that is only prepared.
+    { text: state === "Prepared" ? "" : relative(signedUntil, now) },
     { text: relative(since, now) },
     { text: waitingFor ?? "" },
   ];

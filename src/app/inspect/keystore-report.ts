@@ -67,7 +67,7 @@ function opened(
   return {
     kind: "keystore",
     title: isTruststore
-      ? `PKCS#12 truststore with ${certificates.length} certificates`
+      ? `PKCS#12 truststore with ${certificates.length === 1 ? "a certificate" : `${certificates.length} certificates`}`
       : `PKCS#12 keystore with ${keys.length === 1 ? "a private key" : `${keys.length} private keys`}`,
     facts: [
       ...(names.length === 0
@@ -79,7 +79,7 @@ function opened(
         keys.length,
         keys.length === 0 ? "none" : keys.map(({ encryption }) => encryption).join("\n"),
       ),
-      fact("encryption", "Encryption", encryptions, encryptions.join("\n")),
+      fact("encryption", "Encryption", encryptions, textOf(encryptions, keys)),
       fact("mac", "Integrity", mac),
     ],
     faults: [
@@ -121,4 +121,11 @@ function parse({ der }: KeystoreCertificate): Certificate | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** A part that is not encrypted is worth a word only where it would show a private key. */
+function textOf(encryptions: Keystore["encryptions"], keys: Keystore["keys"]): string {
+  const areKeysSafe = keys.every(({ encryption }) => encryption !== "none");
+  const worthTelling = encryptions.filter((each) => each !== "none" || !areKeysSafe);
+  return (worthTelling.length === 0 ? encryptions : worthTelling).join("\n");
 }

@@ -354,6 +354,8 @@ describe("meshid inspect of a keystore", () => {
     expect(good.stdout).toMatch(
       /PKCS#12 keystore with a private key[\s\S]*Aliases +payments[\s\S]*spiffe:\/\/cluster\.local\/ns\/shop/,
     );
+    // The keys lie in a part that is not encrypted, each encrypted by itself.
+    expect(good.stdout).not.toContain("none");
     expect(good.code).toBe(0);
     const truststore = encodeTruststore({ roots: [derOf(pki.rootPem)], password: new Secret(PASSWORD) });
     expect(await verdictOn(truststore, ["--password-file", password])).toBe("keystore");

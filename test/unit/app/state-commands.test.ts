@@ -28,7 +28,7 @@ describe("meshid status", () => {
         "\nAuthority of cluster.local\n" +
         "KIND   KEY-ID   STATE      EXPIRES   SIGNED-UNTIL   SINCE          WAITING-FOR\n" +
         "Root   aabbcc   Active     in 300d   in 30d         23 days ago    -\n" +
-        "Root   ddeeff   Prepared   in 361d   10 hours ago   10 hours ago   propagation until 10:30\n",
+        "Root   ddeeff   Prepared   in 361d   -              10 hours ago   propagation until 10:30\n",
     );
     expect(stderr).toMatch(/^No meshid process serves .*: nothing is renewed\. Start it with: meshid local/);
     expect(code).toBe(0);
