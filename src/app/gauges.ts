@@ -41,9 +41,9 @@ export function identityGauges({ metrics, events, identities, authority }: Gauge
       );
     }
     const current = authority();
-    if (current?.isReady() !== true) return;
-    const view = current.view();
-    events.authoritiesObserved(view.slots);
-    metrics.set("meshid_bundle_sequence", {}, view.sequence);
+    // Who led before and does not lead now would else go on showing keys that may be gone, such as one that waits.
+    const view = current?.isReady() === true ? current.view() : undefined;
+    events.authoritiesObserved(view?.slots ?? []);
+    metrics.set("meshid_bundle_sequence", {}, view?.sequence ?? 0);
   });
 }

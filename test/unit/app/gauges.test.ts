@@ -1,0 +1,43 @@
+import { expect, it } from "@jest/globals";
+import { pino } from "pino";
+import { identityGauges } from "../../../src/app/gauges.ts";
+import { Authority } from "../../../src/authority/authority.ts";
+import { makeEvents } from "../../../src/telemetry/events.ts";
+import { makePrometheusMetrics } from "../../../src/telemetry/prometheus.ts";
+import { MemoryStores, POLICY, START } from "../../support/authority-fakes.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+import { fakeRandom } from "../../support/fake-random.ts";
+
+it("shows the authority while it is this process's, and nothing of it afterwards", async () => {
+  const metrics = makePrometheusMetrics();
+  const { journalStore, keyStore } = new MemoryStores();
+  const clock = new FakeClock(START);
+  const authority = new Authority({
+    journalStore,
+    keyStore,
+    clock,
+    random: fakeRandom(3),
+    policy: () => POLICY,
+  });
+  await authority.open();
+  await authority.step(undefined, { JWT: "now" });
+  const leading: { authority?: Authority } = { authority };
+  const events = makeEvents({ logger: pino({ enabled: false }), metrics });
+  identityGauges({ metrics, events, identities: () => [], authority: () => leading.authority });
+  const shown = async (): Promise<readonly string[]> => {
+    const lines = (await metrics.text()).split("\n");
+    const ours = /^meshid_(authority_not_after_timestamp_seconds|bundle_sequence)\b/;
+    return lines
+      .filter((line) => ours.test(line) && !line.endsWith(" 0"))
+      .map((line) => line.split(" ")[0] ?? "");
+  };
+  expect(await shown()).toEqual([
+    'meshid_authority_not_after_timestamp_seconds{kind="Root",state="Active"}',
+    'meshid_authority_not_after_timestamp_seconds{kind="Issuing",state="Active"}',
+    'meshid_authority_not_after_timestamp_seconds{kind="JWT",state="Prepared"}',
+    'meshid_authority_not_after_timestamp_seconds{kind="JWT",state="Active"}',
+    "meshid_bundle_sequence",
+  ]);
+  delete leading.authority;
+  expect(await shown()).toEqual([]);
+});
