@@ -126,6 +126,7 @@ export class Reflector {
     const { clock, random, sink, onError } = this.#options;
     if (failures === 0) return;
     if (isStatus(error, 404)) {
+      this.#heard();
       if (sink.absent === undefined) sink.retain(new Set(), LAST_VERSION);
       else sink.absent();
       this.#settle();

@@ -236,4 +236,10 @@ describe("Reflector", () => {
     await one.clock.advance(70);
     expect(one.reflector.silence).toBe(70_000);
   });
+
+  it("is not silent where the server says time and again that it does not know the kind", async () => {
+    await using one = follow([new KubeApiError(404, "NotFound", "no such kind")], []);
+    await one.clock.advance(70);
+    expect(one.reflector.silence).toBeLessThanOrEqual(15_000);
+  });
 });
