@@ -93,9 +93,10 @@ export class Cluster implements DesiredState, RotationRequests {
         { namespace, labelSelector: MANAGED },
         this.#objectSink("ConfigMap", namespace),
       );
-      this.#reflect(PEER_AUTHENTICATIONS, { namespace }, this.#objectSink("PeerAuthentication", namespace));
       this.#reflectSecrets(namespace);
     }
+    for (const namespace of policyNamespaces(options))
+      this.#reflect(PEER_AUTHENTICATIONS, { namespace }, this.#objectSink("PeerAuthentication", namespace));
     const own = { namespace: options.operatorNamespace, labelSelector: `${MANAGED},!${KEY_LABEL}` };
     this.#reflect(SECRETS, own, this.#operatorSecretSink());
   }
@@ -367,6 +368,14 @@ export class Cluster implements DesiredState, RotationRequests {
       if (this.#identities.get(key)?.object.spec.mtls !== undefined) this.#buffer.identity(key);
     }
   }
+}
+
+/** Policies of the root namespace hold for the whole mesh, wherever meshid serves. */
+function policyNamespaces({
+  watchNamespaces,
+  meshRootNamespace,
+}: ClusterOptions): readonly (string | undefined)[] {
+  return watchNamespaces === undefined ? [undefined] : [...new Set([...watchNamespaces, meshRootNamespace])];
 }
 
 function at({ metadata }: KubeObject): { readonly namespace: string; readonly name: string } {

@@ -61,9 +61,6 @@ system:serviceaccount:{{ .Release.Namespace }}:meshid
 - apiGroups: [""]
   resources: [secrets, configmaps]
   verbs: [get, list, watch]
-- apiGroups: [security.istio.io]
-  resources: [peerauthentications]
-  verbs: [list, watch]
 {{- end }}
 
 {{- define "meshid.namespacedWriteRules" -}}

@@ -51,14 +51,14 @@ describe("Cluster", () => {
   let stop: AbortController;
   let running: Promise<void>;
 
-  const start = async (): Promise<void> => {
+  const start = async (watchNamespaces?: readonly string[]): Promise<void> => {
     cluster = new Cluster({
       client,
       clock: new FakeClock(),
       random: fakeRandom(),
       trustDomain: parseTrustDomain("cluster.local"),
       operatorNamespace: "meshid-system",
-      watchNamespaces: undefined,
+      watchNamespaces,
       meshRootNamespace: "istio-system",
       onOperatorSecret: (name, content) =>
         operatorSecrets.push(`${name} ${content === undefined ? "gone" : Object.keys(content).join()}`),
@@ -272,6 +272,18 @@ describe("Cluster", () => {
     expect(announced()).toEqual(["shop/payments"]);
     await push(POLICIES, "ADDED", { ...objectOf("default", 12, { namespace: "istio-system" }), spec: {} });
     expect(announced().toSorted()).toEqual(["bank/far", "shop/payments"]);
+  });
+
+  it("knows the policies of the mesh's root namespace where it serves other namespaces only", async () => {
+    const policies = (namespace: string): string => collectionPath(PEER_AUTHENTICATIONS, namespace);
+    const whole = objectOf("default", 2, { namespace: "istio-system" });
+    client.lists.set(policies("istio-system"), { version: 2, items: [whole] });
+    await start(["shop", "orders"]);
+    expect(cluster.objects.peerAuthentications("istio-system")).toHaveLength(1);
+    const asked = client.requests
+      .map(({ path }) => path)
+      .filter((path) => path.includes("peerauthentications"));
+    expect(asked.sort()).toEqual(["istio-system", "orders", "shop"].map(policies));
   });
 
   it("asks for no Secret but those that carry meshid's label, and for no signing key at all", async () => {
