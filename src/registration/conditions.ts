@@ -114,36 +114,6 @@ export function mergeConditions(
   });
 }
 
-/**
- * Whether a ServiceIdentity is ready: every part issued. A fault of the mesh manifest only degrades it, and waiting for the
- * certificate to arrive is the normal course.
- */
-export function readyOf(
-  parts: readonly NewCondition<"X509Issued" | "JWTIssued">[],
-  mesh: NewCondition<"MTLSApplied"> | undefined,
-): NewCondition<"Ready"> {
-  const failed = parts.find((part) => part.status !== "True");
-  if (failed !== undefined) {
-    const status = failed.status === "Unknown" ? "Unknown" : "False";
-    return condition(
-      "Ready",
-      status,
-      "Pending",
-      `${failed.type} is ${failed.status} (${failed.reason}): ${failed.message}`,
-    );
-  }
-  if (mesh === undefined || mesh.status === "True") {
-    return condition("Ready", "True", "Issued", "every credential asked for is issued");
-  }
-  if (mesh.reason === "WaitingForCertificate") return condition("Ready", "True", "Issued", mesh.message);
-  return condition(
-    "Ready",
-    "True",
-    "Degraded",
-    `the mesh manifest is not applied (${mesh.reason}): ${mesh.message}`,
-  );
-}
-
 /** Part of the ordinary course, although their status is not True. */
 const ORDINARY: ReadonlySet<Reason> = new Set(["WaitingForCertificate", "Publishing", "Idle"]);
 

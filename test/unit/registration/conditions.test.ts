@@ -1,13 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "@jest/globals";
 import { seconds } from "../../../src/core/brand.ts";
-import {
-  condition,
-  isOrdinary,
-  mergeConditions,
-  REASONS,
-  readyOf,
-} from "../../../src/registration/conditions.ts";
+import { condition, isOrdinary, mergeConditions, REASONS } from "../../../src/registration/conditions.ts";
 
 const EARLY = { now: seconds(1_800_000_000), generation: 1 };
 const LATE = { now: seconds(1_800_000_100), generation: 2 };
@@ -44,33 +38,6 @@ describe("mergeConditions", () => {
 
   it("cuts a message to what the schema takes", () => {
     expect(condition("Ready", "True", "Issued", "x".repeat(40_000)).message).toHaveLength(32_768);
-  });
-});
-
-describe("readyOf", () => {
-  const waiting = condition("MTLSApplied", "False", "WaitingForCertificate", "until noon");
-  const absent = condition("MTLSApplied", "False", "IstioNotInstalled", "no CRD");
-  const failed = condition("JWTIssued", "False", "SigningFailed", "no key");
-  it.each([
-    ["every part issued", [issued], undefined, "True Issued"],
-    ["a part that failed", [issued, failed], undefined, "False Pending"],
-    ["a part that failed beside a mesh fault", [failed], absent, "False Pending"],
-    [
-      "a part not known yet",
-      [condition("X509Issued", "Unknown", "AuthorityNotReady", "")],
-      undefined,
-      "Unknown Pending",
-    ],
-    ["a mesh fault", [issued], absent, "True Degraded"],
-    ["a mesh that waits for the certificate", [issued], waiting, "True Issued"],
-    ["a mesh that is applied", [issued], condition("MTLSApplied", "True", "Applied", ""), "True Issued"],
-  ] as const)("with %s", (_name, parts, mesh, expected) => {
-    const ready = readyOf(parts, mesh);
-    expect(`${ready.status} ${ready.reason}`).toBe(expected);
-  });
-
-  it("says which part failed and why", () => {
-    expect(readyOf([failed], undefined).message).toBe("JWTIssued is False (SigningFailed): no key");
   });
 });
 
