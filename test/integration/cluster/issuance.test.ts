@@ -23,7 +23,7 @@ const PROPAGATION = 2000;
 /** Long enough for what follows the propagation. */
 const QUIET = { silence: PROPAGATION + 1000 };
 /** In CI; by `npm run bench:cluster` a minute. */
-const IDLE = 20_000;
+const IDLE = 15_000;
 /** Each for workloads of its own, or the older would shadow the newer. */
 const mtlsOf = (app: string): object => ({ mode: "Strict", selector: { matchLabels: { app } } });
 const TOKENS = { tokens: [{ audience: "orders.shop" }, { audience: "audit" }] };

@@ -103,7 +103,7 @@ describeCluster("an outage of the API server", () => {
 
   it("in which connections stay open and nothing answers is made up for as well", async () => {
     suite.kube.pause();
-    await pause(20_000);
+    await pause(12_000);
     suite.kube.resume();
     await untilMadeUp("after-the-silence", Date.now());
     expect(replicas.every((one) => one.isRunning())).toBe(true);
