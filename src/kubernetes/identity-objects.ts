@@ -2,7 +2,7 @@
  * ServiceIdentities and TrustDomains as they are kept in memory: what others wrote beside our own fields is left out.
  */
 
-import { REASONS } from "../registration/conditions.ts";
+import { MAX_MESSAGE, REASONS } from "../registration/conditions.ts";
 import { requestedBy } from "../registration/metadata.ts";
 import {
   RENEW_ANNOTATION,
@@ -38,8 +38,6 @@ export function isOtherWish<T extends ServiceIdentity | TrustDomainObject>(
 }
 
 const OWN_ANNOTATION = "meshid.dev/";
-/** Characters: no message of ours is longer. */
-const MAX_MESSAGE = 4096;
 
 /** The API server has checked the object against the schema of `crds/`: these are the shapes that it promises. */
 export function identityOf(object: KubeObject): ServiceIdentity {

@@ -72,7 +72,7 @@ export interface Condition<T extends ConditionType = ConditionType> {
   readonly type: T;
   readonly status: "True" | "False" | "Unknown";
   readonly reason: Reason<T>;
-  /** What is so and, where something is wrong, what to do; at most 32768 characters. */
+  /** What is so and, where something is wrong, what to do; at most `MAX_MESSAGE` characters. */
   readonly message: string;
   readonly observedGeneration: number;
   /** RFC 3339: when `status` last changed. */
@@ -85,7 +85,8 @@ export type NewCondition<T extends ConditionType = ConditionType> = Pick<
   "type" | "status" | "reason" | "message"
 >;
 
-const MAX_MESSAGE = 32_768;
+/** Characters. A longer one in a status is not ours, and is not read back. */
+export const MAX_MESSAGE = 4096;
 
 export function condition<T extends ConditionType>(
   type: T,
@@ -93,7 +94,8 @@ export function condition<T extends ConditionType>(
   reason: Reason<T>,
   message: string,
 ): NewCondition<T> {
-  return { type, status, reason, message: message.slice(0, MAX_MESSAGE) };
+  // Cut within a character, it would not come back from an API server as it was written.
+  return { type, status, reason, message: message.slice(0, MAX_MESSAGE).toWellFormed() };
 }
 
 /**

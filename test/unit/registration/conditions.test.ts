@@ -1,7 +1,13 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "@jest/globals";
 import { seconds } from "../../../src/core/brand.ts";
-import { condition, isOrdinary, mergeConditions, REASONS } from "../../../src/registration/conditions.ts";
+import {
+  condition,
+  isOrdinary,
+  MAX_MESSAGE,
+  mergeConditions,
+  REASONS,
+} from "../../../src/registration/conditions.ts";
 
 const EARLY = { now: seconds(1_800_000_000), generation: 1 };
 const LATE = { now: seconds(1_800_000_100), generation: 2 };
@@ -37,7 +43,10 @@ describe("mergeConditions", () => {
   });
 
   it("cuts a message to what the schema takes", () => {
-    expect(condition("Ready", "True", "Issued", "x".repeat(40_000)).message).toHaveLength(32_768);
+    const cut = (text: string): string => condition("Ready", "True", "Issued", text).message;
+    expect(cut("x".repeat(40_000))).toHaveLength(MAX_MESSAGE);
+    const within = cut(`${"x".repeat(MAX_MESSAGE - 1)}\u{1F511}`);
+    expect([within.length, within.isWellFormed()]).toEqual([MAX_MESSAGE, true]);
   });
 });
 
