@@ -96,7 +96,7 @@ export class Engine implements Changes {
       ...options,
       claims: this.#claims,
       rewrites: new RewriteGuard(clock),
-      keyTurns: new KeyTurns(),
+      keyTurns: new KeyTurns((key) => this.identityQueue.add(key)),
       onChanged: options.onIdentityChanged,
     });
     this.#authority = new AuthorityReconciler({

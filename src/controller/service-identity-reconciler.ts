@@ -112,11 +112,14 @@ export class ServiceIdentityReconciler implements Reconciler {
   async #carryOut(work: Work, signal: AbortSignal): Promise<ReconcileResult> {
     const { entry, plan, identity } = work;
     const x509 = await this.#part(work, "x509", () => issueX509(this.#deps, work, signal));
+    // There is nothing to report of what has never been issued; what is in place is of use meanwhile.
+    const isNothingThere = work.x509Secret?.x509 === undefined;
+    if (x509.isPutOff === true && isNothingThere) return requeue([x509.requeueAt]);
     const jwt = entry.jwt && (await this.#part(work, "jwt", () => issueTokens(this.#deps, work, signal)));
     const mesh = await reconcileMesh(this.#deps, work, signal);
     for (const ref of plan.prune) await this.#deps.applier.prune(ref, entry.uid, signal);
-    const isRenewed =
-      x509.fault === undefined && jwt?.fault === undefined && plan.renewNotBefore === undefined;
+    const isUnhindered = x509.fault === undefined && x509.isPutOff !== true && jwt?.fault === undefined;
+    const isRenewed = isUnhindered && plan.renewNotBefore === undefined;
     const outcome: Outcome = {
       entry,
       x509: x509.fault,
@@ -157,7 +160,8 @@ export class ServiceIdentityReconciler implements Reconciler {
       const { entry, identity, plan } = work;
       const isRenewalDue =
         entry.renew !== identity.status?.lastManualRenewal && plan.renewNotBefore === undefined;
-      if (isRenewalDue && result.fault === undefined) this.#renewals.honour(entry, kind);
+      if (isRenewalDue && result.fault === undefined && result.isPutOff !== true)
+        this.#renewals.honour(entry, kind);
       return result;
     } catch (error) {
       const name = kind === "x509" ? work.entry.x509.secretName : (work.entry.jwt?.secretName ?? "");

@@ -58,6 +58,8 @@ export interface PartResult {
   readonly fault?: Fault;
   readonly changed: boolean;
   readonly requeueAt?: Seconds;
+  /** It is due, and others are served first: nothing was done. */
+  readonly isPutOff?: true;
 }
 
 /** How the mesh manifest ended. */

@@ -19,6 +19,8 @@ import { passwordCheck } from "../x509/keystore.ts";
 import type { IdentityReconcilerDeps, PartResult, Work } from "./work.ts";
 
 const PASSWORD_RETRY = 30;
+/** Whoever must wait for an RSA key is called; this is for the case that nobody does. */
+const TURN_RETRY = 60;
 /** Java takes ASCII alone, and calls any other password wrong; nobody can type what an editor left at the end. */
 const PASSWORD = /^[\x20-\x7e]{1,1024}$/;
 const PASSWORD_SHAPE = "1 to 1024 printable ASCII characters and no line end";
@@ -66,6 +68,8 @@ async function issue(
 ): Promise<PartResult> {
   const { entry, plan } = work;
   const started = deps.clock.monotonic();
+  if (isRsa(entry) && deps.keyTurns.sendsAway(entry.key))
+    return { changed: false, isPutOff: true, requeueAt: seconds(work.now + TURN_RETRY) };
   const heldUntil = isRepair(deps, work) ? deps.rewrites.take(`${entry.uid}/x509`) : undefined;
   if (heldUntil !== undefined) return rewritten(entry.x509.secretName, heldUntil);
   const privateKey = await makeKey(deps, entry);
@@ -103,13 +107,14 @@ async function issue(
   return { changed: true, requeueAt: renewAt(life, entry.x509.renewAfterPercent, entry.uid) };
 }
 
-function makeKey(
-  { keyTurns }: IdentityReconcilerDeps,
-  { namespace, x509 }: RegistrationEntry,
-): Promise<PrivateKey> {
-  const { keyAlgorithm } = x509;
-  if (!keyAlgorithm.startsWith("RSA")) return generateKey(keyAlgorithm);
-  return keyTurns.take(namespace, () => generateKey(keyAlgorithm));
+function makeKey({ keyTurns }: IdentityReconcilerDeps, entry: RegistrationEntry): Promise<PrivateKey> {
+  const { keyAlgorithm } = entry.x509;
+  if (!isRsa(entry)) return generateKey(keyAlgorithm);
+  return keyTurns.take(entry.namespace, () => generateKey(keyAlgorithm));
+}
+
+function isRsa({ x509 }: RegistrationEntry): boolean {
+  return x509.keyAlgorithm.startsWith("RSA");
 }
 
 /** Whether someone else's hand is what asks for the issuance of something that was issued before. */

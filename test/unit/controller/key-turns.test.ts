@@ -21,7 +21,7 @@ const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resol
 describe("KeyTurns", () => {
   it("lets two namespaces work at once, and one namespace never twice", async () => {
     const { begun, work } = workbench();
-    const turns = new KeyTurns();
+    const turns = new KeyTurns(() => {});
     for (const name of ["a1", "a2", "b1", "c1"]) void turns.take(name.slice(0, 1), work(name));
     await settled();
     expect(begun).toEqual(["a1", "b1"]);
@@ -29,7 +29,7 @@ describe("KeyTurns", () => {
 
   it("goes round over the namespaces that wait, however many one of them wants", async () => {
     const { begun, end, work } = workbench();
-    const turns = new KeyTurns();
+    const turns = new KeyTurns(() => {});
     const all = ["a1", "a2", "a3", "b1", "c1", "a4"].map((name) => turns.take(name.slice(0, 1), work(name)));
     for (const name of ["a1", "b1", "a2", "c1", "a3", "a4"]) {
       await settled();
@@ -39,8 +39,36 @@ describe("KeyTurns", () => {
     expect(begun).toEqual(["a1", "b1", "a2", "c1", "a3", "a4"]);
   });
 
+  it("sends away whom it cannot serve soon: one waits for each of four namespaces", () => {
+    const { work } = workbench();
+    const turns = new KeyTurns(() => {});
+    expect(turns.sendsAway("a/1")).toBe(false);
+    for (const name of ["a", "b"]) void turns.take(name, work(name));
+    expect([turns.sendsAway("a/2"), turns.sendsAway("c/1")]).toEqual([false, false]);
+    for (const name of ["a", "c", "d", "e"]) void turns.take(name, work(`${name}2`));
+    expect(["a/3", "b/2", "c/2", "f/1"].map((key) => turns.sendsAway(key))).toEqual(Array(4).fill(true));
+  });
+
+  it("calls them back, the namespaces in turn, as others have been served", async () => {
+    const { end, work } = workbench();
+    const called: string[] = [];
+    const turns = new KeyTurns((key) => called.push(key));
+    for (const name of ["a1", "a2", "b1"]) void turns.take(name.slice(0, 1), work(name));
+    for (const key of ["a/3", "a/4", "a/3"]) expect(turns.sendsAway(key)).toBe(true);
+    await settled();
+    end.get("a1")?.();
+    await settled();
+    expect(called).toEqual(["a/3"]);
+    end.get("b1")?.();
+    await settled();
+    expect(called).toEqual(["a/3", "a/4"]);
+    end.get("a2")?.();
+    await settled();
+    expect(called).toEqual(["a/3", "a/4"]);
+  });
+
   it("passes the turn on when work fails", async () => {
-    const turns = new KeyTurns();
+    const turns = new KeyTurns(() => {});
     await expect(turns.take("a", () => Promise.reject(new Error("no")))).rejects.toThrow("no");
     expect(await turns.take("a", () => Promise.resolve("done"))).toBe("done");
   });

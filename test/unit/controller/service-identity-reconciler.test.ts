@@ -22,6 +22,8 @@ describe("ServiceIdentityReconciler", () => {
   let authority: Authority;
   let reconciler: ServiceIdentityReconciler;
   let claims: Claims;
+  let keyTurns: KeyTurns;
+  let called: string[];
   let changed: number;
 
   beforeEach(async () => {
@@ -33,6 +35,8 @@ describe("ServiceIdentityReconciler", () => {
     await authority.open();
     claims = new Claims(world, undefined);
     changed = 0;
+    called = [];
+    keyTurns = new KeyTurns((key) => called.push(key));
     reconciler = new ServiceIdentityReconciler({
       desired: world,
       observed: world,
@@ -41,7 +45,7 @@ describe("ServiceIdentityReconciler", () => {
       authority,
       claims,
       rewrites: new RewriteGuard(clock),
-      keyTurns: new KeyTurns(),
+      keyTurns,
       audit: world,
       events: world,
       clock,
@@ -249,6 +253,37 @@ describe("ServiceIdentityReconciler", () => {
     clock.jump(60);
     await reconcile();
     expect(renewals()).toBe(2);
+    expect(world.wanted.get("shop/a")?.status?.lastManualRenewal).toBe("1");
+  });
+
+  it("puts an RSA key off while others of its namespace wait, and does the rest meanwhile", async () => {
+    const x509 = { keyAlgorithm: "RSA-2048" } as const;
+    const jwt = { tokens: [{ audience: "x" }] };
+    const ended = Promise.withResolvers<void>();
+    const crowd = (): readonly Promise<void>[] =>
+      [1, 2].map(() => keyTurns.take("shop", () => ended.promise));
+    const before = crowd();
+    world.want("a", { x509 }, { generation: 1 });
+    expect(await reconcile()).toEqual({ requeueAt: START + 60 });
+    expect(world.calls).toEqual([]);
+    ended.resolve();
+    await Promise.all(before);
+    expect(called).toEqual(["shop/a"]);
+    await reconcile();
+    const first = serial();
+    const never = Promise.withResolvers<void>();
+    for (let times = 0; times < 2; times++) void keyTurns.take("shop", () => never.promise);
+    clock.jump(60);
+    world.want("a", { x509, jwt }, { annotations: { "meshid.dev/renew": "1" }, generation: 1 });
+    expect((await reconcile()).requeueAt).toBe(START + 120);
+    expect([world.condition("a", "X509Issued"), world.condition("a", "JWTIssued")]).toEqual([
+      "True Issued",
+      "True Issued",
+    ]);
+    expect([serial(), world.wanted.get("shop/a")?.status?.lastManualRenewal]).toEqual([first, undefined]);
+    never.resolve();
+    await reconcile();
+    expect(serial()).not.toBe(first);
     expect(world.wanted.get("shop/a")?.status?.lastManualRenewal).toBe("1");
   });
 
