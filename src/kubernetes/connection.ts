@@ -5,7 +5,7 @@
  */
 
 import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { KubeConfig } from "@kubernetes/client-node";
 import { digest } from "../core/digest.ts";
 import { messageOf, OperatorError, quoted } from "../core/errors.ts";
@@ -113,10 +113,16 @@ function readPodFile(directory: string, name: string): string {
 }
 
 async function kubeconfigConnection(options: ConnectionOptions): Promise<Connection> {
-  const { KubeConfig } = await import("@kubernetes/client-node");
+  const { KubeConfig, loadYaml } = await import("@kubernetes/client-node");
   const files =
     options.kubeconfig ?? options.env["KUBECONFIG"] ?? join(options.env["HOME"] ?? "", ".kube", "config");
-  const load = (): KubeConfig => loadKubeconfig(() => new KubeConfig(), files, options.context);
+  const read = (file: string): KubeConfig => {
+    const config = new KubeConfig();
+    config.loadFromFile(file);
+    takeTokenFiles(config, file, loadYaml(readFileSync(file, "utf8")));
+    return config;
+  };
+  const load = (): KubeConfig => loadKubeconfig(read, files, options.context);
   let config = load();
   const cluster = config.getCurrentCluster();
   if (cluster === null)
@@ -143,16 +149,16 @@ async function kubeconfigConnection(options: ConnectionOptions): Promise<Connect
 }
 
 /** @throws INVALID_CONFIGURATION. */
-function loadKubeconfig(make: () => KubeConfig, files: string, context: string | undefined): KubeConfig {
-  const config = make();
+function loadKubeconfig(
+  read: (file: string) => KubeConfig,
+  files: string,
+  context: string | undefined,
+): KubeConfig {
+  let config: KubeConfig;
   try {
     const [first = files, ...others] = present(files);
-    config.loadFromFile(first);
-    for (const file of others) {
-      const more = make();
-      more.loadFromFile(file);
-      mergeInto(config, more);
-    }
+    config = read(first);
+    for (const file of others) mergeInto(config, read(file));
   } catch (cause) {
     throw new OperatorError(
       "INVALID_CONFIGURATION",
@@ -165,6 +171,21 @@ function loadKubeconfig(make: () => KubeConfig, files: string, context: string |
     throw new OperatorError("INVALID_CONFIGURATION", `--context: ${files} has no context ${context}`);
   config.setCurrentContext(context);
   return config;
+}
+
+/**
+ * `tokenFile` of a user; it is read anew when the server refuses the token. client-node overlooks it (it knows another
+ * spelling) and would ask as system:anonymous.
+ */
+function takeTokenFiles(config: KubeConfig, file: string, document: unknown): void {
+  const { users = [] } = (document ?? {}) as {
+    readonly users?: readonly { readonly name?: string; readonly user?: { readonly tokenFile?: unknown } }[];
+  };
+  for (const { name, user } of users) {
+    if (typeof user?.tokenFile !== "string") continue;
+    const token = readFileSync(resolve(dirname(file), user.tokenFile), "utf8").trim();
+    config.users = config.users.map((one) => (one.name === name ? { ...one, token } : one));
+  }
 }
 
 /** Of several files those that are there, as kubectl takes them. */

@@ -136,6 +136,15 @@ describe("connect by a kubeconfig", () => {
     expect((await connection.credentials(false)).ca).toBe("ca-2");
   });
 
+  it("takes a token from the file that it names, and anew when the server refuses it", async () => {
+    using box = scratch();
+    writeFileSync(join(box.dir, "token"), "token-1\n");
+    const connection = await open(box.dir, { user: { tokenFile: "token" } });
+    expect((await connection.credentials(false)).bearer?.reveal()).toBe("token-1");
+    writeFileSync(join(box.dir, "token"), "token-2\n");
+    expect((await connection.credentials(true)).bearer?.reveal()).toBe("token-2");
+  });
+
   it("merges the files of KUBECONFIG, the first one counts", async () => {
     using box = scratch();
     const files = ["one", "two"].map((name) => join(box.dir, name));
