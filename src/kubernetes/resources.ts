@@ -31,6 +31,17 @@ export const PEER_AUTHENTICATIONS: Resource = resource(
 export const EVENTS: Resource = resource("events.k8s.io/v1", "Event", "events");
 export const LEASES: Resource = resource("coordination.k8s.io/v1", "Lease", "leases");
 
+/** Those that `Cluster` follows. */
+export const WATCHED: readonly Resource[] = [
+  TRUST_DOMAINS,
+  NAMESPACES,
+  SERVICE_ACCOUNTS,
+  SERVICE_IDENTITIES,
+  CONFIG_MAPS,
+  PEER_AUTHENTICATIONS,
+  SECRETS,
+];
+
 /** `/api/v1/namespaces/shop/secrets`; without a namespace the collection of the whole cluster. */
 export function collectionPath({ apiVersion, plural }: Resource, namespace?: string): string {
   const root = apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`;

@@ -121,7 +121,7 @@ export const METRICS: DefinitionsOf<"counter", CounterLabels> &
   meshid_reflector_relists_total: {
     type: "counter",
     help: "Complete lists of this resource, by what made them necessary.",
-    labels: { resource: OPEN, reason: OPEN },
+    labels: { resource: OPEN, reason: ["Start", "Expired", "Unknown", "Absent"] },
   },
   meshid_event_loop_lag_seconds: {
     type: "gauge",

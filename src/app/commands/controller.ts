@@ -2,6 +2,7 @@
  * `meshid controller`: serves a cluster until it is told to stop.
  */
 
+import { WATCHED } from "../../kubernetes/resources.ts";
 import { createLogger } from "../../telemetry/logger.ts";
 import { usesColour } from "../../telemetry/pretty.ts";
 import { makePrometheusMetrics } from "../../telemetry/prometheus.ts";
@@ -21,7 +22,10 @@ export async function runControllerCommand(options: GivenOptions, io: Io): Promi
     colour: usesColour(process.stderr.isTTY, io.env),
   });
   const version = await readVersion();
-  const metrics = makePrometheusMetrics({ controllers: ["serviceidentity", "bundle"] });
+  const metrics = makePrometheusMetrics({
+    controllers: ["serviceidentity", "bundle"],
+    resources: WATCHED.map(({ plural }) => plural),
+  });
   const { clock, random, env } = io;
   const controller = await composeController(config, { clock, random, logger, metrics, env, version });
   logger.info({ component: "main", version, mode: "cluster", trustDomain: config.trustDomain }, "starting");

@@ -33,6 +33,7 @@ describe("makePrometheusMetrics", () => {
     'controller_runtime_reconcile_time_seconds_count{controller="serviceidentity"}',
     'workqueue_adds_total{name="serviceidentity",controller="serviceidentity"}',
     'meshid_reflector_last_event_age_seconds{resource="secrets"}',
+    'meshid_reflector_relists_total{resource="secrets",reason="Expired"}',
     'leader_election_master_status{name="meshid"}',
   ])("registers %s at zero", async (sample) => {
     const metrics = makePrometheusMetrics({ controllers: ["serviceidentity"], resources: ["secrets"] });
