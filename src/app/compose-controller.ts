@@ -9,6 +9,7 @@ import type { KubeClient } from "../kubernetes/client.ts";
 import { Cluster } from "../kubernetes/cluster.ts";
 import { type Connection, connect } from "../kubernetes/connection.ts";
 import { LeaderElection } from "../kubernetes/lease.ts";
+import { ServerClock } from "../kubernetes/server-clock.ts";
 import { Transport } from "../kubernetes/transport.ts";
 import { type Events, makeEvents } from "../telemetry/events.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -78,6 +79,7 @@ export async function composeController(config: ControllerConfig, deps: Controll
     for (const { resource, milliseconds } of cluster.silences)
       metrics.set("meshid_reflector_last_event_age_seconds", { resource }, milliseconds / 1000);
   });
+  const serverClock = new ServerClock(clock);
   const election = new LeaderElection({
     client,
     clock,
@@ -87,9 +89,21 @@ export async function composeController(config: ControllerConfig, deps: Controll
     // Two processes of one pod, one after the other, are two.
     identity: `${config.identity}_${random.uuid()}`,
     onChange: ({ isLeader, holder }) => events.leadershipChanged(isLeader, holder),
+    onDate: (date) => serverClock.heard(date),
     onError: (error) => logger.warn({ component: "leader-election", err: error }, "the Lease"),
   });
-  const lead = makeLead({ config, deps, client, cluster, publication, namespace, events, queues, leading });
+  const lead = makeLead({
+    config,
+    deps,
+    client,
+    cluster,
+    publication,
+    namespace,
+    events,
+    queues,
+    leading,
+    authorityClock: serverClock.guarded(),
+  });
   return {
     cluster,
     publication,

@@ -4,6 +4,7 @@
  */
 
 import { Authority } from "../authority/authority.ts";
+import type { Clock } from "../core/clock.ts";
 import { isOperatorError } from "../core/errors.ts";
 import { KubeApplier } from "../kubernetes/applier.ts";
 import { SecretJournalStore, secretKeyStore } from "../kubernetes/authority-stores.ts";
@@ -36,6 +37,8 @@ export interface LeadOptions {
   readonly namespace: string;
   readonly events: Events;
   readonly queues: Readonly<Record<"serviceidentity" | "bundle", ClearableObserver>>;
+  /** Throws CLOCK_SKEW instead of letting a wrong time into the journal. */
+  readonly authorityClock: Clock;
   /** Shows the authority while it is this process's. */
   readonly leading: { authority?: Authority | undefined };
 }
@@ -99,7 +102,7 @@ function compose(
   const authority = new Authority({
     journalStore: new SecretJournalStore(stores),
     keyStore: secretKeyStore(stores),
-    clock,
+    clock: options.authorityClock,
     random,
     policy: () => policies.authority(),
     wayOut: WAY_OUT,

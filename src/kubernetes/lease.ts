@@ -37,6 +37,8 @@ export interface LeaderElectionOptions {
   readonly timing?: LeaderElectionTiming;
   /** Called when either changes: the metric and the log line. */
   readonly onChange?: (state: LeadershipState) => void;
+  /** Given the `Date` header of the answer to each write of the Lease. */
+  readonly onDate?: (date: string | undefined) => void;
   /** Told what went wrong and will be tried again, and what `lead` rejected with. */
   readonly onError?: (error: unknown) => void;
 }
@@ -251,7 +253,7 @@ export class LeaderElection {
     record: LeaseRecord,
     way: { readonly signal: AbortSignal } & Pick<KubeRequest, "fence" | "deadline">,
   ): Promise<void> {
-    const { client, namespace, name } = this.#options;
+    const { client, namespace, name, onDate } = this.#options;
     const { signal, ...rest } = way;
     const object = this.#view.seen?.object;
     const target =
@@ -273,7 +275,8 @@ export class LeaderElection {
       deadline: attemptDeadline(this.#timing),
       ...rest,
     };
-    const { body } = await client.request<KubeObject>(request, signal);
+    const { body, date } = await client.request<KubeObject>(request, signal);
+    onDate?.(date);
     this.#view.accept(body);
   }
 
