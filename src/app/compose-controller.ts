@@ -18,7 +18,7 @@ import { makeLead } from "./compose-leader.ts";
 import { type ControllerConfig, operatorNamespace } from "./controller-config.ts";
 import type { ControllerDeps } from "./controller-deps.ts";
 import { DiscoveryServer } from "./discovery-server.ts";
-import { identityGauges } from "./gauges.ts";
+import { identityGauges, silenceGauges } from "./gauges.ts";
 import { replicaProbes } from "./probes.ts";
 import { Publication } from "./publication.ts";
 
@@ -75,10 +75,7 @@ export async function composeController(config: ControllerConfig, deps: Controll
     identities: () => (leading.authority === undefined ? [] : cluster.identities()),
     authority: () => leading.authority,
   });
-  metrics.onScrape(() => {
-    for (const { resource, milliseconds } of cluster.silences)
-      metrics.set("meshid_reflector_last_event_age_seconds", { resource }, milliseconds / 1000);
-  });
+  silenceGauges(metrics, () => cluster.silences);
   const serverClock = new ServerClock(clock);
   const election = new LeaderElection({
     client,

@@ -47,3 +47,17 @@ export function identityGauges({ metrics, events, identities, authority }: Gauge
     metrics.set("meshid_bundle_sequence", {}, view?.sequence ?? 0);
   });
 }
+
+/** Where several watches share a resource (namespaces of their own, the operator's Secrets), the most silent one counts. */
+export function silenceGauges(
+  metrics: Metrics,
+  silences: () => readonly { readonly resource: string; readonly milliseconds: number }[],
+): void {
+  metrics.onScrape(() => {
+    const longest = new Map<string, number>();
+    for (const { resource, milliseconds } of silences())
+      longest.set(resource, Math.max(longest.get(resource) ?? 0, milliseconds));
+    for (const [resource, milliseconds] of longest)
+      metrics.set("meshid_reflector_last_event_age_seconds", { resource }, milliseconds / 1000);
+  });
+}

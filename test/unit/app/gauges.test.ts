@@ -1,6 +1,6 @@
 import { expect, it } from "@jest/globals";
 import { pino } from "pino";
-import { identityGauges } from "../../../src/app/gauges.ts";
+import { identityGauges, silenceGauges } from "../../../src/app/gauges.ts";
 import { Authority } from "../../../src/authority/authority.ts";
 import { makeEvents } from "../../../src/telemetry/events.ts";
 import { makePrometheusMetrics } from "../../../src/telemetry/prometheus.ts";
@@ -40,4 +40,16 @@ it("shows the authority while it is this process's, and nothing of it afterwards
   ]);
   delete leading.authority;
   expect(await shown()).toEqual([]);
+});
+
+it("shows the most silent of the watches that share a resource", async () => {
+  const metrics = makePrometheusMetrics();
+  silenceGauges(metrics, () => [
+    { resource: "secrets", milliseconds: 90_000 },
+    { resource: "secrets", milliseconds: 1000 },
+    { resource: "namespaces", milliseconds: 500 },
+  ]);
+  const text = await metrics.text();
+  expect(text).toContain('meshid_reflector_last_event_age_seconds{resource="secrets"} 90\n');
+  expect(text).toContain('meshid_reflector_last_event_age_seconds{resource="namespaces"} 0.5\n');
 });
