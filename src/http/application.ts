@@ -3,7 +3,7 @@
  * each request.
  */
 
-import type { Server } from "node:http";
+import { type Server, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from "fastify";
 import { type Milliseconds, milliseconds } from "../core/brand.ts";
@@ -124,7 +124,7 @@ function answerClientError(error: Error & { code?: string }, socket: Socket): vo
   }
   const { status, body } = faultResponse(fault);
   socket.write(
-    `HTTP/1.1 ${status} Error\r\nContent-Type: application/json; charset=utf-8\r\n` +
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Error"}\r\nContent-Type: application/json; charset=utf-8\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
   socket.destroySoon();

@@ -6,6 +6,8 @@ import type { ListenAddress } from "../../../src/http/server.ts";
 
 export interface RawResponse {
   readonly status: number;
+  /** What the status line says after the number. */
+  readonly reason: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }
@@ -78,7 +80,7 @@ export class RawConnection implements Disposable {
     await this.#until(() => this.#received.length >= start + length, "the body");
     const body = this.#received.slice(start, start + length);
     this.#received = this.#received.slice(start + length);
-    return { status, headers, body };
+    return { status, reason: statusLine.split(" ").slice(2).join(" "), headers, body };
   }
 
   async closed(): Promise<void> {

@@ -1,4 +1,4 @@
-import { createServer } from "node:http";
+import { createServer, STATUS_CODES } from "node:http";
 import { describe, expect, it } from "@jest/globals";
 import { milliseconds } from "../../../src/core/brand.ts";
 import {
@@ -170,7 +170,7 @@ describe("HttpServer's refusals", () => {
     using connection = await openPlain(server.address());
     connection.write(text);
     const response = await connection.response();
-    expect(response.status).toBe(status);
+    expect([response.status, response.reason]).toEqual([status, STATUS_CODES[status]]);
     expect(JSON.stringify(response)).not.toMatch(/fastify|node|FST_|HPE_|\/src\//i);
   });
 
