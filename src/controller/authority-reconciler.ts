@@ -48,6 +48,8 @@ export interface AuthorityReconcilerDeps {
 /** While consumers lag, they are looked at again after a tenth of the propagation, within these bounds. */
 const LOOK_AGAIN = { min: 1, max: 30 } as const;
 const RETRY = seconds(5);
+/** Each bundle that is written wakes the loop, and each round may write the status: many bundles are one round. */
+const REST = milliseconds(250);
 
 export class AuthorityReconciler {
   readonly #deps: AuthorityReconcilerDeps;
@@ -86,6 +88,7 @@ export class AuthorityReconciler {
     while (!signal.aborted) {
       this.#isWoken = false;
       const wakeAt = await this.#tick(working);
+      await this.#deps.clock.sleep(REST, signal);
       await this.#sleepUntil(wakeAt, signal);
     }
   }

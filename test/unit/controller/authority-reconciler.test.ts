@@ -8,7 +8,7 @@ import { OperatorError } from "../../../src/core/errors.ts";
 import { trustDomainPolicy } from "../../../src/registration/trust-domain-policy.ts";
 import type { KeyId } from "../../../src/x509/keys.ts";
 import { MemoryStores, POLICY, START } from "../../support/authority-fakes.ts";
-import { FakeClock } from "../../support/fake-clock.ts";
+import { FakeClock, settle } from "../../support/fake-clock.ts";
 import { FakeWorld } from "../../support/fake-ports.ts";
 import { fakeRandom } from "../../support/fake-random.ts";
 
@@ -168,6 +168,21 @@ describe("AuthorityReconciler", () => {
     expect(states("Issuing")).toEqual(["Active"]);
     reconciler.wake();
     await eventually(() => states("Issuing"), ["Active", "Prepared"], 0);
+    stop.abort();
+    await running;
+  });
+
+  it("takes it for one round when it is woken many times in a short while", async () => {
+    world.failing = () => new OperatorError("STORAGE_FAILED", "the disk is full", { retryable: true });
+    const stop = new AbortController();
+    const running = reconciler.run(stop.signal, NEVER);
+    for (let times = 0; times < 20; times++) {
+      await settle();
+      reconciler.wake();
+    }
+    expect(errors).toHaveLength(1);
+    await clock.advance(1);
+    expect(errors).toHaveLength(2);
     stop.abort();
     await running;
   });
