@@ -3,7 +3,7 @@
  */
 
 import { readFileSync } from "node:fs";
-import type { FieldFault } from "../registration/field-path.ts";
+import { type FieldFault, fieldFault } from "../registration/field-path.ts";
 import { checkMetadata, type DocumentMetadata } from "../registration/metadata.ts";
 import {
   API_VERSION,
@@ -49,6 +49,9 @@ export interface Scan {
   /** Whether objects last seen in this file may still be wanted: it, or a part of it, could not be read. */
   mayHide(file: string): boolean;
 }
+
+/** What a file system leaves of 255 bytes for a name in `.<name>.peerauthentication.yaml.tmp`. */
+const MAX_NAME = 226;
 
 interface FileContent {
   readonly signature: string;
@@ -186,8 +189,16 @@ export class Source {
     if (faults.some(({ field }) => field.startsWith("metadata"))) return faults;
     const scope = kind === "TrustDomain" ? "Cluster" : "Namespaced";
     const metadata = (value["metadata"] ?? {}) as DocumentMetadata;
-    return [...checkMetadata(metadata, { scope }), ...faults];
+    return [...checkMetadata(metadata, { scope }), ...checkLength(kind, metadata.name), ...faults];
   }
+}
+
+/** One identity must not keep the others from being served: its own files are met only when they are written. */
+function checkLength(kind: string, name: string | undefined): readonly FieldFault[] {
+  const length = name?.length ?? 0;
+  if (kind !== "ServiceIdentity" || length <= MAX_NAME) return [];
+  const expected = `at most ${MAX_NAME}, so that files can be named after it`;
+  return [fieldFault("metadata.name", `has ${length} characters`, expected)];
 }
 
 function acceptedOf(file: string, { value, lineOf }: SourceDocument): AcceptedIdentity | AcceptedTrustDomain {

@@ -6,7 +6,7 @@
 import { lstatSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parse, stringify } from "yaml";
-import { OperatorError } from "../core/errors.ts";
+import { isOperatorError, OperatorError } from "../core/errors.ts";
 import type {
   ServiceIdentity,
   ServiceIdentityStatus,
@@ -77,7 +77,13 @@ function isFreeOrOurs(path: string, kind: string): boolean {
 
 /** The status that an earlier run wrote for the object of this uid; what cannot be read is no status. */
 export function readIdentityStatus(path: string, uid: string): ServiceIdentityStatus | undefined {
-  return readStatus(path, uid) as ServiceIdentityStatus | undefined;
+  try {
+    return readStatus(path, uid) as ServiceIdentityStatus | undefined;
+  } catch (error) {
+    // The others start all the same, and whoever writes it is told what is in the way.
+    if (isOperatorError(error, "STORAGE_FAILED")) return undefined;
+    throw error;
+  }
 }
 
 export function readTrustDomainStatus(path: string): TrustDomainStatus | undefined {

@@ -76,6 +76,16 @@ describe("a source", () => {
     expect(names(await source.scan())).toEqual(["default/one"]);
   });
 
+  it("refuses a name that the files of its status and policy would be too long for, and takes the longest that fits", async () => {
+    const fits = "a".repeat(226);
+    put("a.yaml", `${identityYaml(`${fits}b`)}---\n${identityYaml(fits)}`);
+    const scan = await source.scan();
+    expect(names(scan)).toEqual([`shop/${fits}`]);
+    expect(problemsOf(scan)).toEqual([
+      "a.yaml:3: metadata.name: has 227 characters; expected at most 226, so that files can be named after it",
+    ]);
+  });
+
   it("takes a List for its items and names the line of a fault in one of them", async () => {
     put("list.yaml", LIST);
     const scan = await source.scan();

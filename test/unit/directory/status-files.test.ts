@@ -148,6 +148,11 @@ describe("status files", () => {
     },
   );
 
+  it("give no status where something else is in the place of an identity's file", () => {
+    mkdirSync(path);
+    expect(readIdentityStatus(path, "uid")).toBeUndefined();
+  });
+
   it("give no status where there is no file", () => {
     expect(readIdentityStatus(path, "uid-1")).toBeUndefined();
   });
