@@ -52,6 +52,8 @@ const WATCH_SILENCE = milliseconds(180_000);
 /** A reason of our own: without one the engine makes an exception with a stack, a twentieth of the cost of a request. */
 const IN_TIME = "in time";
 const DEFAULT_RETRY_AFTER = 1;
+/** Seconds: who is told to come back at once (0, or nothing at all) would come back thousands of times. */
+const MIN_RETRY_AFTER = 0.5;
 const MAX_RETRY_AFTER = 30;
 /** A single object has 8 MiB at most, control characters escaped; a page is asked for anew with fewer (`TOO_LARGE`). */
 const MAX_BODY = 16 * 1024 * 1024;
@@ -373,7 +375,7 @@ function apiError(response: IncomingMessage, text: string, { method, path }: Kub
 function retryAfterOf(response: IncomingMessage, status: number): number | undefined {
   const header = Number(response.headers["retry-after"]);
   if (Number.isFinite(header) && (status === 429 || status >= 500))
-    return Math.min(MAX_RETRY_AFTER, Math.max(0, header));
+    return Math.min(MAX_RETRY_AFTER, Math.max(MIN_RETRY_AFTER, header));
   return status === 429 ? DEFAULT_RETRY_AFTER : undefined;
 }
 

@@ -76,6 +76,19 @@ describe("Transport", () => {
     ]);
   });
 
+  it("asks a server that says to come back at once only now and then", async () => {
+    let asked = 0;
+    handlers = [
+      (request, response) => {
+        asked++;
+        refusal(503, "ServiceUnavailable", { "retry-after": "0" })(request, response);
+      },
+    ];
+    const attempt = one.client.request({ ...GET, deadline: milliseconds(1200) }, NEVER);
+    await expect(attempt).rejects.toMatchObject({ status: 503 });
+    expect(asked).toBeLessThan(4);
+  });
+
   it.each([
     [
       "503 with Retry-After",
