@@ -96,7 +96,7 @@ function compose(
     client,
     namespace,
     fence,
-    hasEvidence: () => publication.tls !== undefined || cluster.hasPublishedBundle,
+    hasEvidence: () => publication.hasSeenTls || cluster.hasPublishedBundle,
     signal: working,
   };
   const authority = new Authority({
@@ -150,7 +150,7 @@ function compose(
         clock,
         namespace,
         names: () => serverNames({ ...config, namespace, issuer: policies.current().jwt.issuer }),
-        stored: () => publication.tls?.chain,
+        stored: () => publication.storedChain,
         write: (content) => writeServerSecret({ client, namespace, fence }, content, working),
         onError: (error) => {
           if (isOperatorError(error, "AUTHORITY_NOT_READY")) return;

@@ -13,6 +13,7 @@ import {
   type PublishedDocuments,
   publishedDocument,
 } from "../http/discovery-routes.ts";
+import { secureContextOptions } from "../http/tls.ts";
 import { JOURNAL_SECRET, journalIn } from "../kubernetes/authority-stores.ts";
 import { SERVER_SECRET } from "../kubernetes/server-secret.ts";
 import { parseTrustDomain } from "../spiffe/trust-domain.ts";
@@ -38,13 +39,26 @@ export class Publication {
   #journal: Journal | undefined;
   #documents: Served | undefined;
   #tls: ServerTls | undefined;
+  #storedChain: string | undefined;
+  #hasSeenTls = false;
 
   constructor(options: PublicationOptions) {
     this.#options = options;
   }
 
+  /** Undefined until there is a certificate with its key that can be served. */
   get tls(): ServerTls | undefined {
     return this.#tls;
+  }
+
+  /** The certificate in the server's Secret as it is now; undefined where it is gone or of no use: it is to be written anew. */
+  get storedChain(): string | undefined {
+    return this.#storedChain;
+  }
+
+  /** Whether the server's Secret was ever there, whatever was in it: an authority must have published. */
+  get hasSeenTls(): boolean {
+    return this.#hasSeenTls;
   }
 
   /** The journal as it was last seen. */
@@ -67,6 +81,7 @@ export class Publication {
 
   /** Takes up a Secret of the operator's own; undefined: it is gone, and what it held goes on being served. */
   take(name: string, content: Readonly<Record<string, Uint8Array>> | undefined): void {
+    if (name === SERVER_SECRET) this.#storedChain = undefined;
     if (content === undefined) return;
     try {
       if (name === JOURNAL_SECRET) this.#publish(journalIn(content));
@@ -90,8 +105,13 @@ export class Publication {
   }
 
   #reload(content: Readonly<Record<string, Uint8Array>>): void {
+    this.#hasSeenTls = true;
     const text = (key: string): string => Buffer.from(content[key] ?? "").toString("utf8");
-    this.#tls = { chain: text("tls.crt"), key: new Secret(text("tls.key")) };
+    const tls = { chain: text("tls.crt"), key: new Secret(text("tls.key")) };
+    // What someone has broken is not taken up: the leader writes it anew.
+    secureContextOptions(tls);
+    this.#tls = tls;
+    this.#storedChain = tls.chain;
     this.#options.onChanged();
   }
 }
