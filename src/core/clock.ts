@@ -50,7 +50,7 @@ export function parseRfc3339(text: string): Seconds | undefined {
 
 /** The whole second of a `Date` header (RFC 9110 §5.6.7); undefined when `text` is none. */
 export function parseHttpDate(text: string): Seconds | undefined {
-  const time = / GMT$/.test(text) ? Date.parse(text) : Number.NaN;
+  const time = text.endsWith(" GMT") ? Date.parse(text) : Number.NaN;
   return Number.isNaN(time) ? undefined : seconds(Math.floor(time / 1000));
 }
 
