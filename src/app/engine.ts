@@ -178,6 +178,8 @@ export class Engine implements Changes {
     // One that is left has its bundle removed.
     for (const namespace of before) if (!current.has(namespace)) this.bundleQueue.add(namespace);
     for (const namespace of current) if (!before.has(namespace)) this.bundleQueue.add(namespace);
+    // Left and selected again at once is no change to see, and asks all the same for another look.
+    for (const namespace of this.#bundles.blocked) this.bundleQueue.add(namespace);
   }
 
   #enqueueAll(): void {
