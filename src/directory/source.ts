@@ -50,6 +50,8 @@ export interface Scan {
   mayHide(file: string): boolean;
 }
 
+type LineOf = SourceDocument["lineOf"];
+
 /** What a file system leaves of 255 bytes for a name in `.<name>.peerauthentication.yaml.tmp`. */
 const MAX_NAME = 226;
 
@@ -65,6 +67,8 @@ export class Source {
   readonly #validate: ValidateDocument;
   #files: ReadonlyMap<string, FileContent> = new Map();
   #directories: readonly string[] = [];
+  /** The file last asked for, until the next scan: a thousand identities of one file may have the same fault. */
+  #located: { readonly file: string; readonly lines: ReadonlyMap<number, LineOf> } | undefined;
 
   constructor(root: string, validate: ValidateDocument) {
     this.#root = root;
@@ -79,6 +83,7 @@ export class Source {
   /** Throws what the system throws when the directory itself cannot be listed. */
   async scan(): Promise<Scan> {
     const found = await walk(this.#root);
+    this.#located = undefined;
     const files = new Map<string, FileContent>();
     let reads = 0;
     for (const { file, path, signature } of found.files) {
@@ -108,20 +113,9 @@ export class Source {
     object: AcceptedIdentity | AcceptedTrustDomain,
     path: readonly (string | number)[],
   ): number | undefined {
-    try {
-      for (const read of readDocuments(readFileSync(`${this.#root}/${object.file}`))) {
-        if ("problem" in read) continue;
-        const start = read.document.lineOf([]);
-        if (start === object.line) return read.document.lineOf(path);
-        const index = itemsOf(read.document.value)?.findIndex(
-          (_, item) => read.document.lineOf(["items", item]) === object.line,
-        );
-        if (index !== undefined && index >= 0) return read.document.lineOf(["items", index, ...path]);
-      }
-    } catch {
-      return undefined; // gone or changed meanwhile: the next scan says more
-    }
-    return undefined;
+    const { file, line } = object;
+    if (this.#located?.file !== file) this.#located = { file, lines: linesOf(`${this.#root}/${file}`) };
+    return this.#located.lines.get(line)?.(path);
   }
 
   #read(file: string, path: string, signature: string): FileContent {
@@ -244,6 +238,20 @@ function expandList(read: ReadDocument): readonly ReadDocument[] {
     }
     return { document: { value: item as Readonly<Record<string, unknown>>, lineOf } };
   });
+}
+
+/** By the line that it begins in, what each object of a file has its fields in; nothing when the file is gone meanwhile. */
+function linesOf(path: string): ReadonlyMap<number, LineOf> {
+  try {
+    const documents = readDocuments(readFileSync(path)).flatMap(expandList);
+    return new Map(
+      documents.flatMap((read): [number, LineOf][] =>
+        "problem" in read ? [] : [[read.document.lineOf([]), read.document.lineOf]],
+      ),
+    );
+  } catch {
+    return new Map(); // the next scan says more
+  }
 }
 
 function itemsOf(value: Readonly<Record<string, unknown>>): readonly unknown[] | undefined {

@@ -113,6 +113,20 @@ describe("a source", () => {
     expect(lineOf("four", ["spec", "x509", "ttl"])).toBe(11);
   });
 
+  it("locates a field in each of many identities of one file without reading it for each", async () => {
+    const many = Array.from({ length: 300 }, (_, index) => identityYaml(`i${index}`, "{x509: {ttl: 1h}}"));
+    put("many.yaml", many.join("---\n"));
+    const { identities } = await source.scan();
+    const [first] = identities;
+    expect(first && source.locate(first, ["spec", "x509"])).toBe(4);
+    rmSync(join(place.dir, "many.yaml"));
+    expect(identities.map((identity) => source.locate(identity, ["spec", "x509"]))).toEqual(
+      identities.map((_, index) => 5 * index + 4),
+    );
+    await source.scan();
+    expect(first && source.locate(first, ["spec", "x509"])).toBeUndefined();
+  });
+
   it("locates nothing in a file that is gone", async () => {
     put("a.yaml", identityYaml("one"));
     const [one] = (await source.scan()).identities;
