@@ -74,7 +74,10 @@ async function leafResults(): Promise<readonly Result[]> {
   const [plain, verified] = [median(rows.plain), median(rows.verified)];
   const openssl = await opensslRate();
   const results = [
-    shown("leaf certificates a second and core, signed; the key generated and encoded apart", plain.toFixed(0)),
+    shown(
+      "leaf certificates a second and core, signed; the key generated and encoded apart",
+      plain.toFixed(0),
+    ),
     shown("… signed and verified", verified.toFixed(0)),
     ...(openssl === undefined
       ? []

@@ -43,16 +43,6 @@ export function lineOf({ verb, objectRef = {}, responseStatus }: AuditEvent): st
   return `${verb} ${what} ${where}${code >= 400 ? ` → ${code}` : ""}`;
 }
 
-/** How many events give each line. */
-export function countBy(
-  events: readonly AuditEvent[],
-  line: (event: AuditEvent) => string,
-): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const event of events) counts[line(event)] = (counts[line(event)] ?? 0) + 1;
-  return counts;
-}
-
 /** Reads on where it stopped. */
 export class AuditLog {
   readonly #path: string;
@@ -139,4 +129,4 @@ export interface QuietOptions {
 }
 
 /** Requests that end, the renewals of the Lease left out. */
-export const isOwnWork: Filter = (event) => isRequest(event) && !isLease(event);
+const isOwnWork: Filter = (event) => isRequest(event) && !isLease(event);

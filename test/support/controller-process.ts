@@ -28,7 +28,7 @@ export interface InstallOptions {
   readonly main?: string;
 }
 
-export interface StartOptions {
+interface StartOptions {
   /** Of the pod. Default: one of its own. */
   readonly name?: string;
   /** Flags after those of the Deployment: they win. */
@@ -53,7 +53,7 @@ export interface Installation extends AsyncDisposable {
   start(options?: StartOptions): Promise<ControllerProcess>;
 }
 
-export interface LogLine {
+interface LogLine {
   readonly level: string;
   readonly msg: string;
   readonly time: string;
@@ -67,14 +67,14 @@ export interface Usage {
   readonly peakMib: number;
 }
 
-export interface Ended {
+interface Ended {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
   /** `Date.now()` */
   readonly at: number;
 }
 
-export interface Answer {
+interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly body: string;

@@ -3,8 +3,8 @@
  */
 
 import type { ClusterSuite } from "./cluster-suite.ts";
-import { must } from "./controller-process.ts";
 import type { Completed } from "./control-plane/types.ts";
+import { must } from "./controller-process.ts";
 
 export interface Tenant {
   readonly namespace: string;
