@@ -1,7 +1,7 @@
 /** `meshid local` as a process: time, peak memory, idle cost. The built program is run, as in an image. */
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,6 +17,7 @@ const TICKS = 100;
 interface Fleet extends AsyncDisposable {
   readonly identities: string;
   readonly out: string;
+  readonly log: string;
 }
 
 async function makeFleet(count: number): Promise<Fleet> {
@@ -37,6 +38,7 @@ async function makeFleet(count: number): Promise<Fleet> {
   return {
     identities,
     out: join(dir, "out"),
+    log: join(dir, "log"),
     [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true }),
   };
 }
@@ -52,7 +54,11 @@ function startLocal(fleet: Fleet, ...flags: readonly string[]): ChildProcess {
     "warn",
     ...flags,
   ];
-  return spawn(process.execPath, [MAIN, ...args], { stdio: ["ignore", "ignore", "inherit"] });
+  // The record of issuances, ten thousand lines of it, is for a file as in production; it is shown where something failed.
+  const log = openSync(fleet.log, "a");
+  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ["ignore", "ignore", log] });
+  closeSync(log);
+  return child;
 }
 
 interface Run {
@@ -69,7 +75,10 @@ async function once(fleet: Fleet): Promise<Run> {
   }, 20);
   const code = await new Promise((resolve) => child.once("close", resolve));
   clearInterval(watch);
-  if (code !== 0) throw new Error(`meshid local --once ended with ${String(code)}`);
+  if (code !== 0) {
+    const end = readFileSync(fleet.log, "utf8").slice(-2000);
+    throw new Error(`meshid local --once ended with ${String(code)}:\n${end}`);
+  }
   return { seconds: (performance.now() - start) / 1000, peakMib: peak / MIB };
 }
 
