@@ -3,7 +3,7 @@
  */
 
 import type { Seconds } from "../../core/brand.ts";
-import { parseRfc3339 } from "../../core/clock.ts";
+import { parseRfc3339, toRfc3339 } from "../../core/clock.ts";
 import {
   invalidInput,
   isOperatorError,
@@ -40,7 +40,8 @@ interface Demand {
   readonly now: Seconds;
 }
 
-type Fields = readonly (readonly [name: string, label: string, value: string])[];
+/** `data`: for a program, where that is not the text for a person. */
+type Fields = readonly (readonly [name: string, label: string, text: string, data?: string])[];
 
 /** `assumed`: what the user did not say and the credential was believed in. */
 interface Verdict {
@@ -164,7 +165,7 @@ function verifyChain(chain: readonly Certificate[], leaf: Certificate, demand: D
   const trustDomain = demand.trustDomain ?? (named === undefined ? undefined : trustDomainOf(named));
   const fields: Fields = [
     ["spiffeID", "SPIFFE ID", leaf.uris.join(", ")],
-    ["notAfter", "Valid until", describeInstant(leaf.notAfter, now)],
+    ["notAfter", "Valid until", describeInstant(leaf.notAfter, now), toRfc3339(leaf.notAfter)],
     ["trustDomain", "Trust domain", trustDomain ?? "none"],
     [
       "bundle",
@@ -206,7 +207,7 @@ function verifyToken(token: string, demand: Demand): Verdict {
     fields = [
       ["spiffeID", "SPIFFE ID", claims.sub],
       ["audience", "Audience", claims.aud.join(", ")],
-      ["notAfter", "Valid until", describeInstant(claims.exp, now)],
+      ["notAfter", "Valid until", describeInstant(claims.exp, now), toRfc3339(claims.exp)],
       ["trustDomain", "Trust domain", trustDomain],
       ...fields,
     ];
@@ -331,7 +332,7 @@ function toData(path: string, { what, fields, refusal, assumed }: Verdict): unkn
     file: path,
     what,
     ok: refusal === undefined,
-    ...Object.fromEntries(fields.map(([name, , value]) => [name, value])),
+    ...Object.fromEntries(fields.map(([name, , text, data]) => [name, data ?? text])),
     ...(refusal === undefined ? {} : { refusal }),
     assumed,
   };
@@ -347,7 +348,7 @@ function print(path: string, { what, fields, refusal, assumed }: Verdict, paint:
       ? ""
       : `${paint("bad", "REFUSED")}  ${visible(path)}: ${visible(refusal.message)} (${refusal.rule})\n`;
   const shown = formatFields(
-    fields.map(([, label, value]) => [label, value] as const),
+    fields.map(([, label, text]) => [label, text] as const),
     "  ",
     paint,
   );

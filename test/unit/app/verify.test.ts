@@ -49,6 +49,8 @@ async function verify(args: string, now = NOW): Promise<Outcome> {
 
 const ID = "spiffe://cluster.local/ns/shop/sa/payments";
 
+const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;
+
 describe("meshid verify", () => {
   it.each<[string, string]>([
     ["a chain against PEM roots", "--bundle ca chain"],
@@ -146,6 +148,9 @@ describe("meshid verify", () => {
   it("answers a program", async () => {
     const good = JSON.parse((await verify("--bundle ca -o json chain")).stdout) as unknown;
     expect(good).toMatchObject({ what: "X.509-SVID", ok: true, spiffeID: ID, trustDomain: "cluster.local" });
+    expect(good).toMatchObject({ notAfter: expect.stringMatching(RFC3339) });
+    const token = JSON.parse((await verify("--bundle bundle -o json token")).stdout) as unknown;
+    expect(token).toMatchObject({ ok: true, notAfter: expect.stringMatching(RFC3339) });
     const bad = JSON.parse((await verify("--bundle ca -o json chain", seconds(NOW + DAY))).stdout) as unknown;
     expect(bad).toMatchObject({ ok: false, refusal: { rule: "X-18" } });
   });
