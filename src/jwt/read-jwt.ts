@@ -68,6 +68,8 @@ export interface ReadJwt {
 
 /** In characters. */
 const MAX_TOKEN_LENGTH = 16_384;
+/** 9999-12-31T23:59:59Z, the last instant of RFC 3339. */
+const MAX_TIME = 253_402_300_799;
 
 const HEADER_NAMES: ReadonlySet<string> = new Set(["alg", "kid", "typ"]);
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -168,8 +170,10 @@ function parseAudience(aud: unknown): readonly string[] {
 }
 
 function parseTime(value: unknown, rule: JwtRule, name: string): Seconds {
-  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return seconds(value);
-  throw refuse(rule, `${name} is ${value === undefined ? "absent" : "not a whole number of seconds"}`);
+  if (typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= MAX_TIME)
+    return seconds(value);
+  const problem = value === undefined ? "absent" : "not a whole number of seconds before the year 10000";
+  throw refuse(rule, `${name} is ${problem}`);
 }
 
 function parseOptionalString(value: unknown, name: string): string | undefined {

@@ -242,6 +242,7 @@ describe("verifyJwtSvid", () => {
   it.each<[string, string, object]>([
     ["no exp", "J-09", { exp: undefined }],
     ["exp null", "J-09", { exp: null }],
+    ["exp beyond what a date can be", "J-09", { exp: 9_007_199_254_740_991 }],
     ["exp as a string", "J-09", { exp: `${NOW + 60}` }],
     ["exp with a fraction", "J-09", { exp: NOW + 0.5 }],
     ["exp beyond every clock", "J-09", { exp: 1e300 }],
