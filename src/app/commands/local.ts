@@ -74,8 +74,9 @@ function readPolicy(local: Local): void {
 async function runOnce(local: Local, io: Io, signal: AbortSignal): Promise<number> {
   const { directory, engine, onRenew } = local;
   await directory.takeRequests(engine);
-  await engine.runOnce(signal);
+  // First, since a name that comes free may be wanted by another.
   await directory.collect(signal);
+  await engine.runOnce(signal);
   await onRenew?.idle();
   io.stdout.write(describeOnce(directory));
   return isAllReady(directory) ? EXIT.ok : EXIT.checkFailed;
