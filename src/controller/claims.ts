@@ -19,6 +19,8 @@ export class Claims {
   readonly #ranks = new Map<string, ReadonlyMap<IdentityKey, number>>();
   /** Those that were told that too many are older. */
   readonly #exceeding = new Set<IdentityKey>();
+  /** As it was asked for last. */
+  #limit = Number.POSITIVE_INFINITY;
   #holders: ReadonlyMap<string, string> = new Map();
 
   /** Without a store the oldest claim holds: for where creation timestamps can be believed. */
@@ -41,7 +43,8 @@ export class Claims {
     const settled = resolveHolders(claims, this.#store === undefined ? new Map() : this.#holders);
     const moved = [...touched].filter((account) => settled.get(account) !== this.#holders.get(account));
     if (moved.length > 0) await this.#record(moved, settled);
-    return [...new Set([...keys, ...claims.map((claim) => claim.key), ...this.#waitingFor(keys)])];
+    const others = [...this.#waitingFor(keys), ...this.#pushedOutBy(keys)];
+    return [...new Set([...keys, ...claims.map((claim) => claim.key), ...others])];
   }
 
   /** The identity that holds the account which `key` claims; undefined when it is `key` itself. */
@@ -63,11 +66,12 @@ export class Claims {
 
   /** Whether `limit` identities of the same namespace are older. */
   exceeds(key: IdentityKey, limit: number): boolean {
+    this.#limit = limit;
     const claim = this.#claims.get(key);
     const isOver =
       claim !== undefined &&
       (this.#counts.get(claim.namespace) ?? 0) > limit &&
-      this.#rank(key, claim) >= limit;
+      (this.#ranksIn(claim.namespace).get(key) ?? 0) >= limit;
     if (isOver) this.#exceeding.add(key);
     else this.#exceeding.delete(key);
     return isOver;
@@ -82,6 +86,19 @@ export class Claims {
     return [...this.#exceeding].filter((key) => namespaces.has(namespaceOf(key)));
   }
 
+  /**
+   * Those who have lost their place to a newcomer. Timestamps count whole seconds, so that one made later may come first by
+   * its name: the order is the same after a restart.
+   */
+  #pushedOutBy(changed: readonly IdentityKey[]): readonly IdentityKey[] {
+    const namespaces = new Set(changed.filter((key) => this.#claims.has(key)).map(namespaceOf));
+    return [...namespaces]
+      .filter((namespace) => (this.#counts.get(namespace) ?? 0) > this.#limit)
+      .flatMap((namespace) => [...this.#ranksIn(namespace)])
+      .filter(([key, rank]) => rank >= this.#limit && !this.#exceeding.has(key))
+      .map(([key]) => key);
+  }
+
   async #record(accounts: readonly string[], settled: ReadonlyMap<string, string>): Promise<void> {
     const next = new Map(this.#holders);
     for (const account of accounts) {
@@ -93,14 +110,13 @@ export class Claims {
     this.#holders = next;
   }
 
-  #rank(key: IdentityKey, claim: HolderClaim): number {
-    let ranks = this.#ranks.get(claim.namespace);
-    if (ranks === undefined) {
-      const all = [...this.#claims.values()].filter((other) => other.namespace === claim.namespace);
-      ranks = new Map(all.sort(byAge).map((other, index) => [other.key, index]));
-      this.#ranks.set(claim.namespace, ranks);
-    }
-    return ranks.get(key) ?? 0;
+  #ranksIn(namespace: string): ReadonlyMap<IdentityKey, number> {
+    const known = this.#ranks.get(namespace);
+    if (known !== undefined) return known;
+    const all = [...this.#claims.values()].filter((other) => other.namespace === namespace);
+    const ranks = new Map(all.sort(byAge).map((other, index) => [other.key, index]));
+    this.#ranks.set(namespace, ranks);
+    return ranks;
   }
 
   #take(key: IdentityKey, touched: Set<string>): void {

@@ -113,4 +113,16 @@ describe("Claims", () => {
     await claims.update(["shop/a"]);
     expect(beyond()).toEqual([]);
   });
+
+  it("has one looked at again whose place a later one takes, which comes first by its name in the same second", async () => {
+    for (const name of ["b", "c"]) world.want(name, {}, at(0));
+    await claims.open();
+    expect(["b", "c"].filter((name) => claims.exceeds(`shop/${name}`, 2))).toEqual([]);
+    world.want("a", {}, at(0));
+    expect([...(await claims.update(["shop/a"]))].sort()).toEqual(["shop/a", "shop/c"]);
+    expect(["a", "b", "c"].filter((name) => claims.exceeds(`shop/${name}`, 2))).toEqual(["c"]);
+    // Who knows it already is not told again.
+    world.want("d", {}, at(1));
+    expect(await claims.update(["shop/d"])).not.toContain("shop/c");
+  });
 });
