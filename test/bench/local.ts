@@ -2,11 +2,11 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { atMost, median, type Result } from "./result.ts";
+import type { Scratch } from "./scratch.ts";
 
 const MAIN = fileURLToPath(new URL("../../dist/main.js", import.meta.url));
 const PER_NAMESPACE = 100;
@@ -14,14 +14,14 @@ const MIB = 1_048_576;
 /** Kernel ticks a second: 100 on every Linux that Node supports. */
 const TICKS = 100;
 
-interface Fleet extends AsyncDisposable {
+interface Fleet {
   readonly identities: string;
   readonly out: string;
   readonly log: string;
 }
 
-async function makeFleet(count: number): Promise<Fleet> {
-  const dir = await mkdtemp(join(tmpdir(), "meshid-bench-"));
+async function makeFleet(scratch: Scratch, count: number): Promise<Fleet> {
+  const dir = await scratch.make();
   const identities = join(dir, "identities");
   await mkdir(identities);
   await writeFile(
@@ -39,7 +39,6 @@ async function makeFleet(count: number): Promise<Fleet> {
     identities,
     out: join(dir, "out"),
     log: join(dir, "log"),
-    [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true }),
   };
 }
 
@@ -90,11 +89,17 @@ function peakOf(pid: number): number {
   }
 }
 
-async function onceResults(count: number, limit: number, runs: number): Promise<readonly Result[]> {
+interface Trial {
+  readonly count: number;
+  /** Of seconds. */
+  readonly limit: number;
+  readonly runs: number;
+}
+
+async function onceResults(scratch: Scratch, { count, limit, runs }: Trial): Promise<readonly Result[]> {
   const rows: Run[] = [];
   for (let run = 0; run < runs; run++) {
-    await using fleet = await makeFleet(count);
-    rows.push(await once(fleet));
+    rows.push(await once(await makeFleet(scratch, count)));
   }
   const time = atMost(
     `\`meshid local --once\`, ${count} identities`,
@@ -106,8 +111,8 @@ async function onceResults(count: number, limit: number, runs: number): Promise<
   return [time, atMost("… its peak memory", median(rows.map((row) => row.peakMib)), 300, " MiB")];
 }
 
-async function idleResults(count: number): Promise<readonly Result[]> {
-  await using fleet = await makeFleet(count);
+async function idleResults(scratch: Scratch, count: number): Promise<readonly Result[]> {
+  const fleet = await makeFleet(scratch, count);
   await once(fleet);
   const child = startLocal(fleet, "--listen", "none");
   const pid = child.pid ?? 0;
@@ -152,11 +157,11 @@ function pause(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-export async function localResults(): Promise<readonly Result[]> {
+export async function localResults(scratch: Scratch): Promise<readonly Result[]> {
   return [
-    ...(await onceResults(10, 1, 5)),
-    ...(await onceResults(1000, 5, 3)),
-    ...(await onceResults(10_000, 30, 1)),
-    ...(await idleResults(10_000)),
+    ...(await onceResults(scratch, { count: 10, limit: 1, runs: 5 })),
+    ...(await onceResults(scratch, { count: 1000, limit: 5, runs: 3 })),
+    ...(await onceResults(scratch, { count: 10_000, limit: 30, runs: 1 })),
+    ...(await idleResults(scratch, 10_000)),
   ];
 }

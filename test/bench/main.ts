@@ -4,10 +4,12 @@ import { boundHeap } from "../../src/app/memory.ts";
 import { issuingResults } from "./issuing.ts";
 import { localResults } from "./local.ts";
 import { writeReport } from "./report.ts";
+import { makeScratch } from "./scratch.ts";
 import { stormResults } from "./storm.ts";
 
 // As the product's own process does.
 boundHeap();
+await using scratch = await makeScratch();
 
 process.exitCode = await writeReport({
   title: "Benchmarks",
@@ -15,8 +17,8 @@ process.exitCode = await writeReport({
   file: "benchmarks.md",
   sections: [
     ["Signing", issuingResults],
-    ["Local mode", localResults],
-    ["A renewal storm", stormResults],
+    ["Local mode", () => localResults(scratch)],
+    ["A renewal storm", () => stormResults(scratch)],
   ],
   notes: [
     "Signing is measured in processor time, of all threads; the rest by the clock on the wall, where other work on the machine counts.",

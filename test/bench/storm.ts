@@ -1,7 +1,6 @@
 /** Ten thousand certificates due at once: whether the event loop stays free, and whether the soonest to end go first. */
 
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { openLocal } from "../../src/app/commands/local.ts";
@@ -14,6 +13,7 @@ import { systemRandom } from "../../src/core/random.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
 import { NO_METRICS } from "../../src/telemetry/metrics.ts";
 import { atMost, type Result, shown } from "./result.ts";
+import type { Scratch } from "./scratch.ts";
 
 const COUNT = 10_000;
 const PER_NAMESPACE = 100;
@@ -77,8 +77,8 @@ function overtakings(order: readonly string[], ends: ReadonlyMap<string, number>
   return found;
 }
 
-export async function stormResults(): Promise<readonly Result[]> {
-  const dir = await mkdtemp(join(tmpdir(), "meshid-bench-"));
+export async function stormResults(scratch: Scratch): Promise<readonly Result[]> {
+  const dir = await scratch.make();
   const identities = join(dir, "identities");
   await mkdir(identities);
   for (let index = 0; index < COUNT; index++) {
@@ -101,30 +101,26 @@ export async function stormResults(): Promise<readonly Result[]> {
     logLevel: "error",
     logFormat: "json",
   };
-  try {
-    await runOnce(config, systemClock, () => {});
-    const delay = monitorEventLoopDelay({ resolution: 1 });
-    let ends: ReadonlyMap<string, number> = new Map();
-    let started = 0;
-    const { order } = await runOnce(config, clockAhead(LATER), (local) => {
-      ends = endsOf(local);
-      started = performance.now();
-      delay.enable();
-    });
-    delay.disable();
-    const elapsed = (performance.now() - started) / 1000;
-    return [
-      shown("renewed in one go", `${order.length} in ${elapsed.toFixed(1)} s`),
-      atMost(
-        "renewed other than once",
-        Math.abs(order.length - COUNT) + (order.length - new Set(order).size),
-        0,
-      ),
-      atMost("event loop delay, p99", delay.percentile(99) / 1e6, 50, " ms"),
-      shown("… longest", `${(delay.max / 1e6).toFixed(0)} ms`),
-      atMost("issued before one of the same namespace that ends sooner", overtakings(order, ends), 0),
-    ];
-  } finally {
-    await rm(dir, { recursive: true, force: true });
-  }
+  await runOnce(config, systemClock, () => {});
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  let ends: ReadonlyMap<string, number> = new Map();
+  let started = 0;
+  const { order } = await runOnce(config, clockAhead(LATER), (local) => {
+    ends = endsOf(local);
+    started = performance.now();
+    delay.enable();
+  });
+  delay.disable();
+  const elapsed = (performance.now() - started) / 1000;
+  return [
+    shown("renewed in one go", `${order.length} in ${elapsed.toFixed(1)} s`),
+    atMost(
+      "renewed other than once",
+      Math.abs(order.length - COUNT) + (order.length - new Set(order).size),
+      0,
+    ),
+    atMost("event loop delay, p99", delay.percentile(99) / 1e6, 50, " ms"),
+    shown("… longest", `${(delay.max / 1e6).toFixed(0)} ms`),
+    atMost("issued before one of the same namespace that ends sooner", overtakings(order, ends), 0),
+  ];
 }
