@@ -165,35 +165,6 @@ describeCluster("a crowd of identities", () => {
   );
 
   it(
-    "that renews is overtaken by a new identity, and by one that is about to end",
-    async () => {
-      const { status } = await suite.get(elsewhere, "ending");
-      const dueAt = Date.parse(status?.x509?.renewalTime ?? "");
-      const wait = dueAt - Date.now() - 700;
-      // Otherwise the suite has taken so long that there is nothing to be seen any more.
-      expect(wait).toBeGreaterThan(0);
-      await suite.account(elsewhere, "new");
-      await pause(wait);
-      const storm = renewAll("storm");
-      await pause(300);
-      await suite.identity(elsewhere, "new");
-      const since = Date.now();
-      await suite.ready(elsewhere, "new");
-      expect(writtenAt("new") - since).toBeLessThanOrEqual(HURRY);
-      await until("a renewal in time", async () => {
-        const found = await suite.get(elsewhere, "ending");
-        return (found.status?.x509?.revision ?? 0) > (status?.x509?.revision ?? 0) || undefined;
-      });
-      // Its time is a whole second.
-      expect(writtenAt("ending") - dueAt).toBeLessThanOrEqual(HURRY + 1000);
-      await storm;
-      await suite.audit.whenQuiet(suite.audit.mark(), { limit: LIMIT });
-      expect([...(await census()).values()].filter(({ revision }) => revision !== 3)).toEqual([]);
-    },
-    2 * LIMIT,
-  );
-
-  it(
     "with certificates alone is left as it is by a rotation of the key of tokens",
     async () => {
       const before = await census();
@@ -239,6 +210,35 @@ describeCluster("a crowd of identities", () => {
       expect(refusedWrites(events)).toEqual([]);
     },
     LIMIT,
+  );
+
+  it(
+    "that renews is overtaken by a new identity, and by one that is about to end",
+    async () => {
+      const { status } = await suite.get(elsewhere, "ending");
+      const dueAt = Date.parse(status?.x509?.renewalTime ?? "");
+      const wait = dueAt - Date.now() - 700;
+      // Otherwise the suite has taken so long that there is nothing to be seen any more.
+      expect(wait).toBeGreaterThan(0);
+      await suite.account(elsewhere, "new");
+      await pause(wait);
+      const storm = renewAll("storm");
+      await pause(300);
+      await suite.identity(elsewhere, "new");
+      const since = Date.now();
+      await suite.ready(elsewhere, "new");
+      expect(writtenAt("new") - since).toBeLessThanOrEqual(HURRY);
+      await until("a renewal in time", async () => {
+        const found = await suite.get(elsewhere, "ending");
+        return (found.status?.x509?.revision ?? 0) > (status?.x509?.revision ?? 0) || undefined;
+      });
+      // Its time is a whole second.
+      expect(writtenAt("ending") - dueAt).toBeLessThanOrEqual(HURRY + 1000);
+      await storm;
+      await suite.audit.whenQuiet(suite.audit.mark(), { limit: LIMIT });
+      expect([...(await census()).values()].filter(({ revision }) => revision !== 3)).toEqual([]);
+    },
+    2 * LIMIT,
   );
 
   it("has met no conflict and no refusal in all of its life", () => {

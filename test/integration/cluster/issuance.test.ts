@@ -338,7 +338,7 @@ describeCluster("the controller, one identity at a time", () => {
     await suite.ready(namespace, "fought");
     const path = `/api/v1/namespaces/${namespace}/secrets/fought-tls`;
     const mark = suite.audit.mark();
-    const end = Date.now() + 6000;
+    const end = Date.now() + 3000;
     for (let round = 0; Date.now() < end; round++) {
       const body = { stringData: { "tls.crt": `round ${round}` } };
       await suite.kube.request({ method: "PATCH", path, contentType: "application/merge-patch+json", body });
