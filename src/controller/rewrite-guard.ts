@@ -1,9 +1,12 @@
 /**
- * Bounds how often a credential is issued again because someone else changed or deleted it.
+ * Tells a repair from a first issuance, and bounds how often a credential is issued again because someone else changed or deleted it.
  */
 
 import { type Seconds, seconds } from "../core/brand.ts";
 import type { Clock } from "../core/clock.ts";
+import type { ServiceIdentityStatus } from "../registration/service-identity.ts";
+
+type Part = "x509" | "jwt";
 
 /** So many repairs at once, then one per interval. */
 const BURST = 5;
@@ -21,7 +24,17 @@ export class RewriteGuard {
     this.#clock = clock;
   }
 
-  /** Takes one repair; undefined when it may go ahead, else the instant from which it may. */
+  /**
+   * Whether a part was issued before. Status tells what is there, and nothing of a Secret that was gone or garbage when it was
+   * written; then the condition, or our own memory, still knows.
+   */
+  wasIssued(uid: string, part: Part, status: ServiceIdentityStatus | undefined): boolean {
+    if (status?.[part] !== undefined || this.#hasRepaired(`${uid}/${part}`)) return true;
+    const type = part === "x509" ? "X509Issued" : "JWTIssued";
+    return status?.conditions?.some((one) => one.type === type && one.status === "True") === true;
+  }
+
+  /** Takes one repair of a part (`<uid>/x509`), or of anything else with an ID; undefined when it may go ahead, else the instant from which it may. */
   take(id: string): Seconds | undefined {
     const now = this.#clock.now();
     const recent = (this.#repairs.get(id) ?? []).filter((at) => at > now - BURST * INTERVAL && at <= now);
@@ -37,8 +50,7 @@ export class RewriteGuard {
     return this.#repairs.size;
   }
 
-  /** Whether it was repaired lately: it had been issued, even where nothing of it is left to be seen. */
-  hasRepaired(id: string): boolean {
+  #hasRepaired(id: string): boolean {
     const last = this.#repairs.get(id)?.at(-1);
     return last !== undefined && last > this.#clock.now() - BURST * INTERVAL;
   }

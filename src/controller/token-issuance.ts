@@ -56,10 +56,9 @@ export async function issueTokens(
 
 /** Whether someone else's hand is what asks for tokens that were issued before. */
 function isRepair({ rewrites }: IdentityReconcilerDeps, { identity, entry, plan, jwtSecret }: Work): boolean {
-  const wasIssued = identity.status?.jwt !== undefined || rewrites.hasRepaired(`${entry.uid}/jwt`);
   const written = jwtSecret && issuedHashes(jwtSecret);
   return (
-    wasIssued &&
+    rewrites.wasIssued(entry.uid, "jwt", identity.status) &&
     plan.jwt.issue.some(({ reason, token }) => {
       // A token that the Secret never held is missing because the spec is new.
       const isNew = reason === "Missing" && written !== undefined && !(token.key in written);

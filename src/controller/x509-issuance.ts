@@ -119,9 +119,11 @@ function isRsa({ x509 }: RegistrationEntry): boolean {
 
 /** Whether someone else's hand is what asks for the issuance of something that was issued before. */
 function isRepair({ rewrites }: IdentityReconcilerDeps, { identity, entry, plan }: Work): boolean {
-  // Status tells what is there, and nothing of a Secret that is gone or garbage.
-  const wasIssued = identity.status?.x509 !== undefined || rewrites.hasRepaired(`${entry.uid}/x509`);
-  return wasIssued && plan.x509.issue !== undefined && REWRITE_REASONS.has(plan.x509.issue);
+  return (
+    plan.x509.issue !== undefined &&
+    REWRITE_REASONS.has(plan.x509.issue) &&
+    rewrites.wasIssued(entry.uid, "x509", identity.status)
+  );
 }
 
 export function rewritten(secretName: string, until: PartResult["requeueAt"]): PartResult {
