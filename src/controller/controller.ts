@@ -43,27 +43,36 @@ const SLICE = milliseconds(8);
 
 /** Runs until `signal` aborts; what is in work then is finished first, as long as `working` lets it. */
 export async function runController(options: ControllerOptions, signal: AbortSignal): Promise<void> {
-  const turn = { since: options.clock.monotonic() };
+  const turn: Turn = { since: options.clock.monotonic(), next: undefined };
   const workers = Array.from({ length: options.workers }, () => work(options, turn, signal));
   await Promise.all([options.queue.run(signal), ...workers]);
 }
 
-/** `turn`: of the event loop, which all workers share. */
-async function work(
-  options: ControllerOptions,
-  turn: { since: Milliseconds },
-  signal: AbortSignal,
-): Promise<void> {
+/** A turn of the event loop, which all workers share: one slice for all of them, not one for each. */
+interface Turn {
+  since: Milliseconds;
+  next: Promise<void> | undefined;
+}
+
+async function work(options: ControllerOptions, turn: Turn, signal: AbortSignal): Promise<void> {
   const { clock } = options;
   for (;;) {
-    if (clock.monotonic() - turn.since > SLICE) {
-      await new Promise((resolve) => setImmediate(resolve));
-      turn.since = clock.monotonic();
-    }
+    while (clock.monotonic() - turn.since > SLICE) await nextTurn(turn, clock);
     const key = await options.queue.take(signal);
     if (key === undefined) return;
     await reconcileOnce(options, key);
   }
+}
+
+function nextTurn(turn: Turn, clock: Clock): Promise<void> {
+  turn.next ??= new Promise((resolve) => {
+    setImmediate(() => {
+      turn.next = undefined;
+      turn.since = clock.monotonic();
+      resolve();
+    });
+  });
+  return turn.next;
 }
 
 async function reconcileOnce(options: ControllerOptions, key: string): Promise<void> {
