@@ -41,6 +41,8 @@ interface Series {
   lastAt: number;
   /** When the count was written last; the first event needs none. */
   writtenAt: number | undefined;
+  /** Settles when the event is there, or could not be made. */
+  posted: Promise<unknown> | undefined;
 }
 
 const MAX_QUEUE = 5000;
@@ -124,16 +126,18 @@ export class KubeEventRecorder implements EventRecorder {
     }
     const series = this.#start(event);
     this.#remember(key, series);
+    const post = client.request(
+      {
+        method: "POST",
+        path: collectionPath(EVENTS, series.namespace),
+        body: this.#body(event, uid, series),
+        ...this.#fence(),
+      },
+      signal,
+    );
+    series.posted = Promise.allSettled([post]);
     try {
-      await client.request(
-        {
-          method: "POST",
-          path: collectionPath(EVENTS, series.namespace),
-          body: this.#body(event, uid, series),
-          ...this.#fence(),
-        },
-        signal,
-      );
+      await post;
     } catch (error) {
       // Nothing to count on.
       if (this.#series.get(key) === series) this.#series.delete(key);
@@ -145,6 +149,8 @@ export class KubeEventRecorder implements EventRecorder {
   async #update(series: Series, signal: AbortSignal): Promise<boolean> {
     const { client, clock } = this.#options;
     series.writtenAt = clock.monotonic();
+    // The other writer may still be at it.
+    await series.posted;
     try {
       await client.request(
         {
@@ -173,6 +179,7 @@ export class KubeEventRecorder implements EventRecorder {
       count: 1,
       lastAt: clock.monotonic(),
       writtenAt: undefined,
+      posted: undefined,
     };
   }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@jest/globals";
 import { OperatorError } from "../../../src/core/errors.ts";
+import type { KubeClient, KubeRequest } from "../../../src/kubernetes/client.ts";
 import { KubeApiError } from "../../../src/kubernetes/errors.ts";
 import { KubeEventRecorder } from "../../../src/kubernetes/event-recorder.ts";
 import { FakeClock, settle } from "../../support/fake-clock.ts";
@@ -41,6 +42,43 @@ describe("KubeEventRecorder", () => {
     await running;
     expect(client.requests).toHaveLength(5000);
     expect(client.requests[0]?.body).toMatchObject({ regarding: { name: "si-1000" } });
+  });
+
+  it("counts on an event only once it is there, whoever of the writers makes it", async () => {
+    const made = Promise.withResolvers<void>();
+    const requests: string[] = [];
+    const client: KubeClient = {
+      request: async <T>({ method }: KubeRequest) => {
+        requests.push(method);
+        if (method === "POST") await made.promise;
+        return { status: 200, body: {} as T };
+      },
+      watch: () => {
+        throw new TypeError("nothing is watched");
+      },
+    };
+    const clock = new FakeClock();
+    const random = fakeRandom();
+    const recorder = new KubeEventRecorder({
+      client,
+      clock,
+      random,
+      instance: "meshid-0",
+      uidOf: () => "uid",
+      onError: (error) => {
+        throw error;
+      },
+    });
+    const stop = new AbortController();
+    const running = recorder.run(stop.signal);
+    for (let round = 0; round < 3; round++) recorder.record(eventOf("payments"));
+    await settle();
+    expect(requests).toEqual(["POST"]);
+    made.resolve();
+    await settle();
+    expect(requests).toEqual(["POST", "PATCH"]);
+    stop.abort();
+    await running;
   });
 
   it("tells of one reason about one object 25 times at once, then each five minutes, and of others all the same", async () => {
