@@ -48,11 +48,11 @@ describe("KubeEventRecorder", () => {
     const made = Promise.withResolvers<void>();
     const requests: string[] = [];
     const client: KubeClient = {
-      request: async <T>({ method }: KubeRequest) => {
+      request: (async ({ method }: KubeRequest) => {
         requests.push(method);
         if (method === "POST") await made.promise;
-        return { status: 200, body: {} as T };
-      },
+        return { status: 200, body: {} };
+      }) as KubeClient["request"],
       watch: () => {
         throw new TypeError("nothing is watched");
       },
