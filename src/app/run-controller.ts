@@ -1,5 +1,5 @@
 /**
- * Cluster mode as a service: started in order, and stopped so that nobody notices (issue of readiness, hand-over of the
+ * Cluster mode as a service: started in order, and stopped so that nobody notices (readiness goes, hand-over of the
  * Lease, a few seconds more of HTTP for those who have not heard yet, drain).
  */
 
@@ -8,6 +8,7 @@ import type { Clock } from "../core/clock.ts";
 import { formatAddress } from "../http/server.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Controller } from "./compose-controller.ts";
+import { untilAborted } from "./stop-signal.ts";
 
 /** Endpoints take this long to learn that a pod is not ready any more. */
 const SERVE_ON = milliseconds(5000);
@@ -66,9 +67,4 @@ async function lead(
 function left(asked: number, clock: Clock): ReturnType<typeof milliseconds> {
   const spent = clock.monotonic() - asked;
   return milliseconds(Math.max(0, Math.min(SERVE_ON, STOP_LIMIT - spent)));
-}
-
-function untilAborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }

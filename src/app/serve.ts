@@ -3,6 +3,7 @@
  */
 
 import { type ServeOptions, startDiscovery, startProbes } from "./compose-servers.ts";
+import { untilAborted } from "./stop-signal.ts";
 
 /** Runs until `signal` aborts. @throws INVALID_CONFIGURATION when an address cannot be used. */
 export async function serveLocal(options: ServeOptions, signal: AbortSignal): Promise<void> {
@@ -45,9 +46,4 @@ export async function serveLocal(options: ServeOptions, signal: AbortSignal): Pr
     await authority.close();
     logger.info({ component: "main" }, "stopped");
   }
-}
-
-function untilAborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }

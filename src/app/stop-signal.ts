@@ -17,3 +17,8 @@ export function stopSignal(logger: Logger): AbortSignal {
   process.on("SIGINT", onSignal);
   return stop.signal;
 }
+
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}
