@@ -103,7 +103,10 @@ describeCluster.each([
       await selectBundle({ matchExpressions: [] });
       await until("BundleConflict", async () => {
         const { status } = await suite.trustDomain();
-        return status?.conditions?.find(({ reason }) => reason === "BundleConflict");
+        // The one before may still be looked for.
+        return status?.conditions?.find(
+          ({ reason, message }) => reason === "BundleConflict" && message.includes(namespace),
+        );
       });
       await must(suite.kube, {
         method: "DELETE",
