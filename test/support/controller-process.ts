@@ -4,13 +4,13 @@
  */
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { randomBytes, randomInt } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { Agent, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
-import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { only, type Rendered, render } from "../chart/rendered.ts";
+import { freePort } from "./control-plane/start.ts";
 import type { ApiRequest, ControlPlane, OwnControlPlane } from "./control-plane/types.ts";
 import { MAIN, until } from "./local-process.ts";
 
@@ -400,19 +400,4 @@ async function writeTokenKubeconfig(kube: ControlPlane, namespace: string, dir: 
   const path = join(dir, "kubeconfig");
   writeFileSync(path, JSON.stringify(config), { mode: 0o600 });
   return path;
-}
-
-/** Below the range from which systems take ports for outgoing connections. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const port = randomInt(20_000, 30_000);
-    const server = createServer();
-    const isFree = await new Promise<boolean>((resolve) => {
-      server.once("error", () => resolve(false));
-      server.listen(port, "127.0.0.1", () => resolve(true));
-    });
-    if (!isFree) continue;
-    await new Promise((resolve) => server.close(resolve));
-    return port;
-  }
 }

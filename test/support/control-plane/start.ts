@@ -130,7 +130,7 @@ async function startAll(dir: string, version: string, flags: readonly string[]):
 }
 
 /** Below the range from which systems take ports for outgoing connections: one stays free while its server restarts. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(20_000, 30_000);
     const server = createServer();
