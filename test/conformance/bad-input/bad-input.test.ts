@@ -29,6 +29,11 @@ describe("meshid local --once with bad input", () => {
     if (bad.status !== undefined) {
       expect(await work.read(`${bad.status[0]}.serviceidentity.yaml`)).toContain(`reason: ${bad.status[1]}`);
     }
+    if (bad.statusOfOne !== undefined) {
+      const [names, reason] = bad.statusOfOne;
+      const texts = await Promise.all(names.map((name) => work.read(`${name}.serviceidentity.yaml`)));
+      expect(texts.filter((text) => text.includes(`reason: ${reason}`))).toHaveLength(1);
+    }
   });
 
   it("says what is wrong with a file even where nothing else is there", async () => {

@@ -16,6 +16,8 @@ export interface BadInput {
   readonly says: readonly (string | RegExp)[];
   /** The status of an identity (`<namespace>/<name>`) that must carry a reason. */
   readonly status?: readonly [object: string, reason: string];
+  /** Several identities, exactly one of which has a condition with this reason. */
+  readonly statusOfOne?: readonly [objects: readonly string[], reason: string];
 }
 
 const file =
@@ -217,7 +219,8 @@ export const BAD_INPUTS: readonly BadInput[] = [
     },
     code: 1,
     says: [/shop\/(alpha|beta): choose another secretName/],
-    status: ["shop/beta", "SecretConflict"],
+    // Whoever writes the Secret first has it.
+    statusOfOne: [["shop/alpha", "shop/beta"], "SecretConflict"],
   },
   {
     name: "a Secret in the way that is not meshid's",
