@@ -70,6 +70,7 @@ export class PolicyHolder {
       propagation: rotation.propagation,
       keyAlgorithm: authority.keyAlgorithm,
       jwtAlgorithm: jwt.algorithm,
+      holdAt: rotation.holdAt,
     };
   }
 

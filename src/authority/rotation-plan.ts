@@ -16,13 +16,32 @@ export interface RotationPolicy {
   readonly propagation: Seconds;
   readonly keyAlgorithm: KeyAlgorithm;
   readonly jwtAlgorithm: JwtAlgorithm;
+  /** Whether rotations are held at an instant. Absent: never. */
+  readonly holdAt?: HoldAt;
 }
+
+/** Why rotations are held. */
+export interface Hold {
+  /** `Paused`: until a person says otherwise. `Closed`: until the next window; what is asked for by hand begins all the same. */
+  readonly reason: "Paused" | "Closed";
+  /** When the next window opens. */
+  readonly opensAt?: Seconds;
+  /** Completes "held: …". */
+  readonly message: string;
+}
+
+export type HoldAt = (now: Seconds) => Hold | undefined;
 
 /** What a look at all consumers showed. A key that is not in `lacking` was not looked for. */
 export interface Observation {
   /** By key ID (of a root or JWT key): the names of the consumers that do not carry it. */
   readonly lacking: ReadonlyMap<KeyId, readonly string[]>;
   readonly consumers: number;
+  /**
+   * Those that are waited for no longer, because they have refused or reverted what we write for too long: as `Secret
+   * shop/payments-tls (why)`. They are not in `lacking`.
+   */
+  readonly excluded?: readonly string[];
 }
 
 /** The newest value asked for by hand, by kind; it counts while it differs from the journal's honoured one. */
@@ -35,13 +54,15 @@ export interface RotationInput {
   /** Undefined: nobody has looked yet. */
   readonly observation: Observation | undefined;
   readonly requests: Requests;
+  /** Keys that nobody shall trust any more, from now on. */
+  readonly distrusted?: ReadonlySet<string>;
 }
 
 /** What a slot waits for, fit for `status`. */
 export interface Waiting {
   readonly kind: AuthorityKind;
   readonly keyID: KeyId;
-  readonly for: "propagation" | "consumers" | "expiry";
+  readonly for: "propagation" | "consumers" | "expiry" | "policy";
   /** When the wait ends at the latest. */
   readonly until?: Seconds;
   /** The consumers that are waited for, as many as were named; absent while nobody has looked. */

@@ -104,6 +104,12 @@ export interface LabelSelector {
   }[];
 }
 
+export interface MaintenanceWindowSpec {
+  readonly schedule: string;
+  readonly timeZone?: string;
+  readonly duration: string;
+}
+
 export interface TrustDomainSpec {
   readonly authority?: {
     readonly source?: "Internal" | "Secret";
@@ -113,7 +119,11 @@ export interface TrustDomainSpec {
     readonly issuingTTL?: string;
   };
   readonly jwt?: { readonly issuer?: string; readonly algorithm?: JwtAlgorithm; readonly keyTTL?: string };
-  readonly rotation?: { readonly propagation?: string };
+  readonly rotation?: {
+    readonly propagation?: string;
+    readonly paused?: boolean;
+    readonly maintenanceWindows?: readonly MaintenanceWindowSpec[];
+  };
   readonly bundle?: {
     readonly namespaceSelector?: LabelSelector;
     readonly configMapName?: string;
@@ -138,6 +148,8 @@ export interface AuthorityStatus {
   readonly since: string;
   /** What the next step of this slot waits for, in words; absent when nothing. */
   readonly waitingFor?: string;
+  /** When that wait ends at the latest. */
+  readonly waitingUntil?: string;
 }
 
 export interface TrustDomainStatus {

@@ -2,6 +2,7 @@
  * From a TrustDomain to the rules that the engine runs by: every default filled in, every duration in seconds.
  */
 
+import type { HoldAt } from "../authority/rotation-plan.ts";
 import { type Seconds, seconds } from "../core/brand.ts";
 import { formatDuration } from "../core/duration.ts";
 import { invalidInput, quoted } from "../core/errors.ts";
@@ -11,6 +12,7 @@ import { AUTHORITY_KEY_ALGORITHMS, type KeyAlgorithm } from "../x509/keys.ts";
 import type { CertificatePem } from "../x509/pem.ts";
 import { readAdditionalRoots } from "./additional-roots.ts";
 import type { Report } from "./field-path.ts";
+import { readHolds } from "./maintenance-window.ts";
 import { checkSubdomain } from "./names.ts";
 import type { RegistrationPolicy } from "./registration-entry.ts";
 import { checkFileName } from "./secret-names.ts";
@@ -29,7 +31,7 @@ export interface TrustDomainPolicy {
     readonly secretRef: { readonly name: string } | undefined;
   };
   readonly jwt: { readonly issuer: string; readonly algorithm: JwtAlgorithm; readonly keyTTL: Seconds };
-  readonly rotation: { readonly propagation: Seconds };
+  readonly rotation: { readonly propagation: Seconds; readonly holdAt: HoldAt };
   readonly bundle: { readonly configMapName: string; readonly additionalRoots: readonly CertificatePem[] };
   readonly registration: RegistrationPolicy;
   /** How long a consumer may keep a bundle or JWKS: at most a fifth of the propagation. */
@@ -105,7 +107,7 @@ export function trustDomainPolicy(object: TrustDomainObject, context: PolicyCont
       algorithm: oneOf("spec.jwt.algorithm", jwt.algorithm ?? "ES256", JWT_ALGORITHMS),
       keyTTL,
     },
-    rotation: { propagation },
+    rotation: { propagation, holdAt: readHolds(refuse, spec) },
     bundle: bundleOf(spec),
     registration: registrationPolicy(object, trustDomain, { ...context, operatorNamespace }),
     refreshHint: seconds(Math.max(1, Math.min(MAX_REFRESH_HINT, Math.floor(propagation / 5)))),

@@ -29,7 +29,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   x509: { row: 2, libraries: ["node:crypto", "node:util", "node-forge"] },
   jwt: { row: 2, libraries: ["node:crypto", "jose"] },
   authority: { row: 3, libraries: [], siblings: ["registration"] },
-  registration: { row: 3, libraries: ["ajv"], siblings: ["authority"] },
+  registration: { row: 3, libraries: ["ajv", "croner"], siblings: ["authority"] },
   reconcile: { row: 4, libraries: [] },
   token: { row: 4, libraries: [] },
   policy: { row: 4, libraries: [] },

@@ -91,6 +91,12 @@ export type TrustDomainSpec = {
   };
   readonly rotation?: {
     readonly propagation?: string;
+    readonly paused?: boolean;
+    readonly maintenanceWindows?: readonly {
+      readonly schedule: string;
+      readonly timeZone?: string;
+      readonly duration: string;
+    }[];
   };
   readonly bundle?: {
     readonly namespaceSelector?: {
@@ -137,6 +143,7 @@ export type TrustDomainStatus = {
     readonly signedUntil?: string;
     readonly since?: string;
     readonly waitingFor?: string;
+    readonly waitingUntil?: string;
   }[];
   readonly lastManualRotation?: {
     readonly root?: string;

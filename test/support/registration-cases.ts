@@ -107,7 +107,11 @@ const FULL_DOMAIN_SPEC: Readonly<Record<string, unknown>> = {
     issuingTTL: "720h",
   },
   jwt: { issuer: "https://meshid.meshid-system.svc", algorithm: "ES256", keyTTL: "168h" },
-  rotation: { propagation: "30m" },
+  rotation: {
+    propagation: "30m",
+    paused: false,
+    maintenanceWindows: [{ schedule: "0 2 * * 6", timeZone: "Europe/Berlin", duration: "4h" }],
+  },
   bundle: { namespaceSelector: {}, configMapName: "meshid-bundle", additionalRoots: "" },
   limits: {
     minTTL: "10m",
@@ -665,6 +669,30 @@ const DOMAIN_CASES: readonly RegistrationCase[] = [
     "refuses a duration in weeks",
     { rotation: { propagation: "1w" } },
     schema("spec.rotation.propagation", "hours, minutes and seconds"),
+  ),
+  domainCase(
+    "refuses a maintenance window with four fields of cron",
+    { rotation: { maintenanceWindows: [{ schedule: "0 2 * *", duration: "4h" }] } },
+    schema("spec.rotation.maintenanceWindows[0].schedule", "at least 9"),
+  ),
+  domainCase(
+    "refuses a maintenance window with seconds in its schedule",
+    { rotation: { maintenanceWindows: [{ schedule: "0 0 2 * * 6", duration: "4h" }] } },
+    cel("spec.rotation.maintenanceWindows[0].schedule", "five fields of cron"),
+  ),
+  domainCase(
+    "refuses a maintenance window of a week and more",
+    { rotation: { maintenanceWindows: [{ schedule: "0 2 * * 6", duration: "169h" }] } },
+    cel("spec.rotation.maintenanceWindows[0].duration", "from 1m to 168h"),
+  ),
+  domainCase(
+    "refuses a maintenance window in a time zone that nobody knows",
+    {
+      rotation: {
+        maintenanceWindows: [{ schedule: "0 2 * * 6", timeZone: "Europe/Atlantis", duration: "4h" }],
+      },
+    },
+    engine("spec.rotation.maintenanceWindows[0].timeZone", "not known here"),
   ),
   domainCase(
     "refuses RSA-2048 for the authority",
