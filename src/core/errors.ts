@@ -24,6 +24,8 @@ export type ErrorCode =
   | "JOURNAL_CORRUPT"
   | "JOURNAL_VERSION_UNSUPPORTED"
   | "JOURNAL_FOREIGN"
+  /** The certificates and the key that the trust domain's owner brought cannot sign for it. */
+  | "SECRET_INVALID"
   /** Another process holds the state directory; `details.pid` names it. */
   | "STATE_LOCKED"
   /** The clock moved in a way that makes decisions unsafe. */

@@ -45,6 +45,7 @@ const OPERATOR_ERRORS: Readonly<Record<ErrorCode, { readonly status: number; rea
   JOURNAL_CORRUPT: { status: 503 },
   JOURNAL_VERSION_UNSUPPORTED: { status: 503 },
   JOURNAL_FOREIGN: { status: 503 },
+  SECRET_INVALID: { status: 503 },
   STATE_LOCKED: { status: 503 },
   CLOCK_SKEW: { status: 503 },
   STORAGE_FAILED: { status: 503 },

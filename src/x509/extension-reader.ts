@@ -32,7 +32,8 @@ export interface ExtensionFields {
   /** Lower-case hex of whatever length; 40 digits for a certificate of meshid. */
   readonly subjectKeyID: KeyId | undefined;
   readonly authorityKeyID: KeyId | undefined;
-  readonly hasNameConstraints: boolean;
+  /** DER of the extension's value, for `name-constraints.ts` to read. */
+  readonly nameConstraints: Uint8Array | undefined;
   /** Critical extensions that meshid does not know: RFC 5280 §4.2 demands refusal. */
   readonly unknownCritical: readonly string[];
 }
@@ -55,7 +56,7 @@ export function readExtensions(cursor: DerCursor, version: number): ExtensionFie
     extKeyUsage: undefined,
     subjectKeyID: undefined,
     authorityKeyID: undefined,
-    hasNameConstraints: false,
+    nameConstraints: undefined,
     unknownCritical: [],
   };
   if (cursor.tag !== contextTag(3)) return fields;
@@ -113,8 +114,8 @@ function readExtension(
       fields.authorityKeyID = readAuthorityKeyID(value);
       break;
     case EXTENSION_OID.nameConstraints:
-      fields.hasNameConstraints = true;
-      return;
+      fields.nameConstraints = value.any("nameConstraints");
+      break;
     default:
       if (critical) fields.unknownCritical = [...fields.unknownCritical, id];
       return;

@@ -11,10 +11,11 @@ import type { TrustDomain } from "../spiffe/trust-domain.ts";
 import type { Certificate, SignatureAlgorithmName } from "./certificate.ts";
 import { sameBytes } from "./der.ts";
 import type { PublicKey } from "./keys.ts";
+import { type ConstrainedNames, constraintFault } from "./name-constraints.ts";
 import { checkAnchorProfile, checkIntermediateProfile, type Place, refusal } from "./profile.ts";
 
 /** Of a chain as it is presented, the leaf included. */
-const MAX_CHAIN_LENGTH = 4;
+export const MAX_CHAIN_LENGTH = 4;
 
 /** The most roots of one bundle that are tried. */
 const MAX_ROOTS = 256;
@@ -53,6 +54,21 @@ export function verifyPath({ chain, roots, now, trustDomain }: Path): void {
     if (issuer !== undefined) checkIssuedBy(certificate, issuer, placeOf(index));
   });
   checkAnchored(path, roots, now, trustDomain);
+  path.forEach((certificate, index) => {
+    checkNameConstraints(certificate, placeOf(index), path.slice(0, index));
+  });
+}
+
+/** `below`: everything from the leaf up to the authority. @throws VERIFICATION_FAILED */
+export function checkNameConstraints(
+  authority: Certificate,
+  place: Place,
+  below: readonly ConstrainedNames[],
+): void {
+  for (const names of below) {
+    const fault = constraintFault(authority, names);
+    if (fault !== undefined) throw refusal("X-12", place, fault);
+  }
 }
 
 /** Names, key identifiers and signature, by an issuer whose key `checkKey` accepted. @throws VERIFICATION_FAILED */
@@ -74,8 +90,8 @@ export function checkValidity(certificate: Certificate, place: Place, now: Secon
   }
 }
 
-/** False for an algorithm that is not allowed, or does not fit the key. Whether the key is strong is `checkKey`'s. */
-function signatureHolds(certificate: Certificate, key: PublicKey): boolean {
+/** Whether it was signed with this very key. False for an algorithm that is not allowed, or does not fit the key. Whether the key is strong is `checkKey`'s. */
+export function signatureHolds(certificate: Certificate, key: PublicKey): boolean {
   const { name } = certificate.signatureAlgorithm;
   if (name === undefined || keyTypeOf(name) !== key.asymmetricKeyType) return false;
   const hash = name === "Ed25519" ? null : name.slice(name.indexOf("-") + 1).toLowerCase();
@@ -102,6 +118,7 @@ function checkAnchored(
   checkKey(root, "root");
   checkValidity(root, "root", now);
   checkPathLength(root, "root", path.length - 1);
+  checkNameConstraints(root, "root", path);
 }
 
 /** A root whose key the engine cannot use has signed nothing. */
@@ -128,8 +145,8 @@ function namesChain(certificate: Certificate, issuer: Certificate): boolean {
   return authorityKeyID === undefined || subjectKeyID === undefined || authorityKeyID === subjectKeyID;
 }
 
-/** `below`: how many intermediates stand between the certificate and the leaf. */
-function checkPathLength(certificate: Certificate, place: Place, below: number): void {
+/** `below`: how many intermediates stand between the certificate and the leaf. @throws VERIFICATION_FAILED */
+export function checkPathLength(certificate: Certificate, place: Place, below: number): void {
   if (certificate.pathLength === undefined || below <= certificate.pathLength) return;
   throw refusal("X-18", place, `allows ${certificate.pathLength} authorities below it, not ${below}`);
 }

@@ -40,6 +40,8 @@ export function checkLeafProfile(leaf: Certificate, place: Place = "leaf"): Spif
   if (leaf.subject === "" && !leaf.sanCritical) {
     throw refusal("X-05", place, "has an empty subject and a subjectAltName that is not critical");
   }
+  // RFC 5280 §4.2.1.10: on signing certificates only; peers differ in what they make of it elsewhere.
+  if (leaf.nameConstraints !== undefined) throw refusal("X-12", place, "has name constraints");
   checkCommon(leaf, place);
   return id;
 }
@@ -87,6 +89,7 @@ export function checkOwnAuthorityProfile(
   trustDomain: TrustDomain,
 ): void {
   checkIntermediateProfile(certificate, place, trustDomain);
+  if (certificate.nameConstraints !== undefined) throw refusal("X-12", place, "has name constraints");
   if (certificate.uris.length !== 1) throw refusal("X-06", place, "has no SPIFFE ID of the trust domain");
   const others = [...(certificate.keyUsage ?? [])].filter(
     (usage) => usage !== "keyCertSign" && usage !== "cRLSign",
@@ -122,9 +125,6 @@ function hasBothPurposes(purposes: readonly string[]): boolean {
 
 function checkCommon(certificate: Certificate, place: Place): void {
   if (certificate.version !== 3) throw refusal("X-18", place, `is of X.509 version ${certificate.version}`);
-  if (certificate.hasNameConstraints) {
-    throw refusal("X-12", place, "has name constraints, which meshid does not evaluate");
-  }
   const [unknown] = certificate.unknownCritical;
   if (unknown !== undefined) throw refusal("X-18", place, `has the unknown critical extension ${unknown}`);
 }

@@ -41,6 +41,8 @@ import { type Sign, type SignedCertificate, signContents, signerOf } from "./sig
 /** A signing key with its certificate, and what everything under it has in common, encoded once. */
 export interface Issuer {
   readonly certificate: Certificate;
+  /** What stands above it, as far as its names may bind what is signed: intermediates and root of one that was brought. */
+  readonly above: readonly Certificate[];
   /** Undefined for a certificate without a URI SAN, as its owner may have brought it. */
   readonly trustDomain: TrustDomain | undefined;
   readonly sign: Sign;
@@ -97,7 +99,11 @@ const RSA_LEAF_PROFILE = join(
  * Prepares a signing key. The certificate must have been verified (`verifyAuthority`) by whoever loads it.
  * @throws INVALID_INPUT when certificate and key are no pair, or cannot sign leaves.
  */
-export function makeIssuer(certificate: CertificatePem, key: PrivateKey): Issuer {
+export function makeIssuer(
+  certificate: CertificatePem,
+  key: PrivateKey,
+  above: readonly Certificate[] = [],
+): Issuer {
   const parsed = parseCertificate(certificate, "issuer");
   const keyID = parsed.subjectKeyID;
   if (keyID === undefined || !parsed.isCA || parsed.keyUsage?.has("keyCertSign") !== true) {
@@ -109,6 +115,7 @@ export function makeIssuer(certificate: CertificatePem, key: PrivateKey): Issuer
   const { identifier, sign } = signerOf(key);
   return {
     certificate: parsed,
+    above,
     trustDomain: trustDomainOfAuthority(parsed),
     sign,
     algorithm: identifier,

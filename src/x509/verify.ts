@@ -9,7 +9,7 @@ import type { TrustDomain } from "../spiffe/trust-domain.ts";
 import { type Certificate, parseCertificate } from "./certificate.ts";
 import { sameBytes } from "./der.ts";
 import { type PublicKey, samePublicKey } from "./keys.ts";
-import { checkIssuedBy, checkKey, checkValidity, verifyPath } from "./path.ts";
+import { checkIssuedBy, checkKey, checkNameConstraints, checkValidity, verifyPath } from "./path.ts";
 import { checkIdentifiers, checkLeafProfile, checkOwnAuthorityProfile, refusal } from "./profile.ts";
 import type { SignedCertificate } from "./signing.ts";
 import type { Issuer, LeafRequest } from "./template.ts";
@@ -93,6 +93,9 @@ export function verifyIssuedLeaf(
     if (!sameBytes(leaf.spki, signed.spki)) throw refusal("ID-15", "leaf", "holds another public key");
     checkIdentifiers(leaf, "leaf");
     if (leaf.notAfter > issuer.certificate.notAfter) throw refusal("X-18", "leaf", "ends after its issuer");
+    for (const authority of [issuer.certificate, ...issuer.above]) {
+      checkNameConstraints(authority, "issuer", [leaf]);
+    }
     checkIssuedBy(leaf, issuer.certificate, "leaf");
     return leaf;
   } catch (cause) {

@@ -138,9 +138,18 @@ const RULES: readonly Rule[] = [
   },
   {
     rule: "X-12",
-    roles: ANY,
-    fault: ({ hasNameConstraints }) =>
-      hasNameConstraints ? "has name constraints, which meshid and many peers refuse" : undefined,
+    roles: LEAF,
+    fault: ({ nameConstraints }) =>
+      nameConstraints === undefined
+        ? undefined
+        : "has name constraints, which only a signing certificate may",
+  },
+  {
+    rule: "X-12",
+    severity: "note",
+    roles: AUTHORITY,
+    fault: ({ nameConstraints }) =>
+      nameConstraints === undefined ? undefined : "has name constraints, which some peers cannot evaluate",
   },
   {
     rule: "X-18",
