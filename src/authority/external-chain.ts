@@ -1,0 +1,212 @@
+/**
+ * The rules for a chain of signing certificates that others made, and for the roots it may end in (RFC 5280 §6.1,
+ * X509-SVID §4). Faults are told with the place of the certificate, what was found and what was expected.
+ */
+
+import { type Seconds, seconds } from "../core/brand.ts";
+import { toRfc3339 } from "../core/clock.ts";
+import { formatDuration } from "../core/duration.ts";
+import { invalidInput, OperatorError, quoted } from "../core/errors.ts";
+import type { TrustDomain } from "../spiffe/trust-domain.ts";
+import type { Certificate } from "../x509/certificate.ts";
+import { sameBytes } from "../x509/der.ts";
+import { AUTHORITY_KEY_ALGORITHMS, encodeSpki, type KeyAlgorithm, keyAlgorithmOf } from "../x509/keys.ts";
+import { checkKey, checkNameConstraints, checkPathLength, signatureHolds } from "../x509/path.ts";
+import { checkAnchorProfile, checkIntermediateProfile } from "../x509/profile.ts";
+
+export interface ExternalContext {
+  readonly trustDomain: TrustDomain;
+  readonly now: Seconds;
+  /** For messages, as in "Secret meshid-system/byo-ca". */
+  readonly place: string;
+  /** How long every certificate of the chain must still be valid. */
+  readonly leastLife: Seconds;
+  /** Examples of names that leaves will carry: name constraints must permit them. */
+  readonly dnsNames: readonly string[];
+  readonly ipAddresses?: readonly string[];
+}
+
+/** A certificate with where it stands, as in `tls.crt certificate 2 ("CN=Issuing CA")`. */
+export interface Placed {
+  readonly certificate: Certificate;
+  readonly place: string;
+}
+
+/** Issuing first; its root is no part of it. */
+export type Chain = readonly [Placed, ...Placed[]];
+
+/** In bytes: what meshid reads back from a leaf, and twice what RFC 5280 suggests. */
+const MAX_SUBJECT_KEY_ID = 32;
+const UPPER_ALGORITHMS: readonly KeyAlgorithm[] = [...AUTHORITY_KEY_ALGORITHMS, "RSA-2048"];
+
+/**
+ * For the roots in `ca.crt`. A key usage may be absent, as it is in OpenSSL's own: a root is trusted already. Nor is its
+ * life looked at, for a root may be published before it is needed.
+ */
+export function checkRoot(root: Placed, trustDomain: TrustDomain): void {
+  const { certificate, place } = root;
+  if (!isSelfIssued(certificate)) {
+    throw invalidInput(
+      place,
+      `was issued by ${quoted(certificate.issuer)}`,
+      "self-signed roots only in ca.crt; intermediates stand in tls.crt behind the issuing certificate",
+    );
+  }
+  checkSubject(root);
+  checkAnchorProfile(certificate, place, trustDomain);
+  if (!certificate.basicConstraintsCritical) {
+    throw invalidInput(
+      place,
+      "has basicConstraints that are not critical",
+      "critical basicConstraints with CA:TRUE",
+    );
+  }
+  checkAlgorithms(root, UPPER_ALGORITHMS);
+  checkIssued(root, root);
+}
+
+export function isSelfIssued({ subjectDer, issuerDer }: Certificate): boolean {
+  return sameBytes(subjectDer, issuerDer);
+}
+
+/** `below`: how many authorities stand between this one and a leaf. */
+export function checkAuthority(placed: Placed, below: number, { trustDomain }: ExternalContext): void {
+  const { certificate, place } = placed;
+  checkSubject(placed);
+  checkIntermediateProfile(certificate, place, trustDomain);
+  checkAlgorithms(placed, below === 0 ? AUTHORITY_KEY_ALGORITHMS : UPPER_ALGORITHMS);
+  checkPathLength(certificate, place, below);
+  if (below > 0) return;
+  const bytes = (certificate.subjectKeyID ?? "").length / 2;
+  if (bytes === 0 || bytes > MAX_SUBJECT_KEY_ID) {
+    throw invalidInput(
+      place,
+      bytes === 0 ? "has no subject key identifier" : `has a subject key identifier of ${bytes} bytes`,
+      `a subject key identifier of 1 to ${MAX_SUBJECT_KEY_ID} bytes`,
+    );
+  }
+}
+
+function checkSubject({ certificate, place }: Placed): void {
+  if (certificate.subject !== "") return;
+  throw invalidInput(place, "has an empty subject", "a subject, which what it signs names as its issuer");
+}
+
+function checkAlgorithms({ certificate, place }: Placed, allowed: readonly KeyAlgorithm[]): void {
+  const { publicKey, signatureAlgorithm, spki } = certificate;
+  const algorithm = keyAlgorithmOf(publicKey);
+  if (algorithm === undefined || !allowed.includes(algorithm)) {
+    const { asymmetricKeyType = "unknown", asymmetricKeyDetails: details } = publicKey;
+    const size = details?.namedCurve ?? details?.modulusLength;
+    const found = algorithm ?? `${asymmetricKeyType}${size === undefined ? "" : ` ${size}`}`;
+    throw invalidInput(place, `has a key of kind ${found}`, `a key of kind ${allowed.join(", ")}`);
+  }
+  checkKey(certificate, place);
+  if (!sameBytes(encodeSpki(publicKey), spki)) {
+    // The key ID is computed from the encoding.
+    throw invalidInput(
+      place,
+      "has its public key in an unusual encoding",
+      "an uncompressed key on a named curve, or RSA",
+    );
+  }
+  if (signatureAlgorithm.name === undefined) {
+    throw invalidInput(
+      place,
+      `is signed with the algorithm ${signatureAlgorithm.oid}`,
+      "ECDSA, RSA (PKCS#1 v1.5) or Ed25519 with SHA-256, SHA-384 or SHA-512; nothing with SHA-1",
+    );
+  }
+}
+
+/** Of several roots with that key, the one that is valid for longest. */
+export function findRoot(chain: Chain, roots: readonly Placed[]): Placed {
+  const top = chain.at(-1) ?? chain[0];
+  const { certificate } = top;
+  const named = roots.filter((root) => sameBytes(root.certificate.subjectDer, certificate.issuerDer));
+  const [found] = named
+    .filter((root) => signatureHolds(certificate, root.certificate.publicKey))
+    .toSorted((a, b) => b.certificate.notAfter - a.certificate.notAfter);
+  if (found !== undefined) return found;
+  const others = roots.map((root) => quoted(root.certificate.subject)).join(", ");
+  throw invalidInput(
+    "ca.crt",
+    named[0] === undefined
+      ? `holds ${others}, but ${top.place} was issued by ${quoted(certificate.issuer)}`
+      : `${named[0].place} has the name of the issuer of ${top.place}, but another key`,
+    `the root that the chain in tls.crt ends in, or the missing intermediates in tls.crt`,
+  );
+}
+
+/** Each issued by the next, with keys of their own, and with names that all above permit. */
+export function checkLinks(chain: Chain, root: Placed, context: ExternalContext): void {
+  const path = [...chain, root];
+  const { trustDomain, dnsNames, ipAddresses = [] } = context;
+  const leaf = {
+    uris: [`spiffe://${trustDomain}/ns/default/sa/default`],
+    dnsNames,
+    ipAddresses,
+    otherNames: 0,
+    subject: "",
+  };
+  checkPathLength(root.certificate, root.place, chain.length);
+  path.forEach(({ certificate, place }, index) => {
+    const issuer = path[index + 1];
+    if (issuer !== undefined) checkIssued({ certificate, place }, issuer);
+    const below = [leaf, ...path.slice(0, index).map((each) => each.certificate)];
+    checkNameConstraints(certificate, place, below);
+    const twin = path.slice(0, index).find((each) => sameBytes(each.certificate.spki, certificate.spki));
+    if (twin !== undefined)
+      throw invalidInput(place, `has the key of ${twin.place}`, "a key of its own for each");
+  });
+}
+
+function checkIssued({ certificate, place }: Placed, issuer: Placed): void {
+  const { subject, subjectDer, subjectKeyID } = issuer.certificate;
+  if (!sameBytes(certificate.issuerDer, subjectDer)) {
+    throw invalidInput(
+      place,
+      `was issued by ${quoted(certificate.issuer)}, but the next certificate is of ${quoted(subject)}`,
+      "the issuing certificate, then the issuer of each, in this order",
+    );
+  }
+  const { authorityKeyID } = certificate;
+  if (authorityKeyID !== undefined && subjectKeyID !== undefined && authorityKeyID !== subjectKeyID) {
+    throw invalidInput(
+      place,
+      `names the authority key ${quoted(authorityKeyID)}`,
+      `the subject key identifier of ${issuer.place}, ${quoted(subjectKeyID)}`,
+    );
+  }
+  if (signatureHolds(certificate, issuer.certificate.publicKey)) return;
+  throw invalidInput(place, "has a signature that does not hold", `the signature of ${issuer.place}`);
+}
+
+/** Both ends without allowance for clocks: peers may allow none. */
+export function checkLives(path: readonly Placed[], { now, leastLife }: ExternalContext): void {
+  for (const { certificate, place } of path) {
+    const { notBefore, notAfter } = certificate;
+    const clock = `it is ${toRfc3339(now)}`;
+    if (notBefore > now) {
+      throw new OperatorError(
+        "INVALID_INPUT",
+        `${place}: is not valid before ${toRfc3339(notBefore)}, and ${clock}; expected a certificate that is valid now`,
+        { retryable: true, details: { field: place, expected: "a certificate that is valid now" } },
+      );
+    }
+    if (notAfter <= now) {
+      throw invalidInput(
+        place,
+        `has expired at ${toRfc3339(notAfter)}, and ${clock}`,
+        "a certificate that is valid now",
+      );
+    }
+    if (notAfter - now < leastLife) {
+      throw invalidInput(
+        place,
+        `ends at ${toRfc3339(notAfter)}, in ${formatDuration(seconds(notAfter - now))}`,
+        `at least ${formatDuration(leastLife)} to live for each certificate of the chain`,
+      );
+    }
+  }
+}
