@@ -7,7 +7,7 @@ import { milliseconds, type Seconds, seconds } from "../core/brand.ts";
 import type { Clock } from "../core/clock.ts";
 import { isOperatorError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
-import { parseCertificate } from "../x509/certificate.ts";
+import { issuerKeyIdOf, parseCertificate } from "../x509/certificate.ts";
 import { splitPem } from "../x509/pem.ts";
 import { issueServerCredentials, type ServerCredentials } from "./server-credentials.ts";
 
@@ -53,13 +53,14 @@ function isDue({ authority, clock, names, stored }: ServerTlsOptions): boolean {
   const chain = stored();
   if (chain === undefined) return true;
   try {
-    const [der] = splitPem(chain);
+    const [der, issuerDer] = splitPem(chain);
     if (der === undefined) return true;
     const leaf = parseCertificate(der);
+    const issuerKeyID = issuerKeyIdOf(leaf, issuerDer && parseCertificate(issuerDer));
     const issuers = authority
       .view()
       .slots.filter((slot) => slot.kind === "Issuing" && slot.state !== "Retired");
-    const isCurrent = issuers.some(({ keyID }) => keyID === leaf.authorityKeyID);
+    const isCurrent = issuers.some(({ keyID }) => keyID === issuerKeyID);
     const isNamed = [...names()].sort().join() === [...leaf.dnsNames, ...leaf.ipAddresses].sort().join();
     return !isCurrent || !isNamed || clock.now() >= halfLife(leaf.notBefore, leaf.notAfter);
   } catch {

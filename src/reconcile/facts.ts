@@ -7,8 +7,8 @@ import { digest } from "../core/digest.ts";
 import { OperatorError } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
 import { readJwt } from "../jwt/jwt-svid.ts";
-import { parseCertificate } from "../x509/certificate.ts";
-import { keyAlgorithmOf, keysMatch, parsePrivateKey } from "../x509/keys.ts";
+import { issuerKeyIdOf, parseCertificate } from "../x509/certificate.ts";
+import { keyAlgorithmOf, keyIdOfSpki, keysMatch, parsePrivateKey } from "../x509/keys.ts";
 import { splitPem } from "../x509/pem.ts";
 import type { KeyHashes } from "./annotations.ts";
 import type {
@@ -99,7 +99,8 @@ function text(bytes: Uint8Array): string {
 function rootKeyIDs(pem: string): ReadonlySet<string> {
   const found = new Set<string>();
   for (const der of readable(() => splitPem(pem)) ?? []) {
-    const keyID = readable(() => parseCertificate(der).subjectKeyID);
+    // Not the identifier that stands in it: a root that meshid did not make may have any.
+    const keyID = readable(() => keyIdOfSpki(parseCertificate(der).spki));
     if (keyID !== undefined) found.add(keyID);
   }
   return found;
@@ -121,17 +122,18 @@ function x509Facts(content: Content): X509Facts | undefined {
   const key = content["tls.key"];
   if (chain === undefined || key === undefined) return undefined;
   return readable(() => {
-    const [der] = splitPem(text(chain));
+    const [der, issuer] = splitPem(text(chain));
     if (der === undefined) return undefined;
     const leaf = parseCertificate(der);
-    if (leaf.authorityKeyID === undefined || leaf.authorityKeyID.length > MAX_KEY_ID) return undefined;
+    const authorityKeyID = issuerKeyIdOf(leaf, issuer && parseCertificate(issuer));
+    if (authorityKeyID === undefined || authorityKeyID.length > MAX_KEY_ID) return undefined;
     return {
       uris: leaf.uris,
       dnsNames: leaf.dnsNames,
       serialNumber: leaf.serialNumber,
       notBefore: leaf.notBefore,
       notAfter: leaf.notAfter,
-      authorityKeyID: leaf.authorityKeyID,
+      authorityKeyID,
       keyAlgorithm: keyAlgorithmOf(leaf.publicKey),
       pairMatches: keysMatch(parsePrivateKey(new Secret(text(key))), leaf.publicKey),
     };

@@ -7,7 +7,7 @@ import type { Seconds } from "../core/brand.ts";
 import { invalidInput } from "../core/errors.ts";
 import { contextTag, DerCursor, sameBytes, TAG } from "./der.ts";
 import { type ExtensionFields, readExtensions } from "./extension-reader.ts";
-import { type PublicKey, parsePublicKey } from "./keys.ts";
+import { type KeyId, keyIdOfSpki, type PublicKey, parsePublicKey } from "./keys.ts";
 import { readName } from "./name-reader.ts";
 import { type CertificatePem, certificatePem, encodePem, splitPem } from "./pem.ts";
 
@@ -73,6 +73,17 @@ export function parseCertificate(input: Uint8Array | string, field = "certificat
 /** Each certificate of a PEM text, in its order. @throws INVALID_INPUT */
 export function parseCertificates(pem: string, field = "certificates"): readonly Certificate[] {
   return splitPem(pem, field).map((der, index) => readCertificate(der, `${field}[${index}]`));
+}
+
+/**
+ * The key ID of whoever signed `certificate`, by the certificate that stands behind it in its chain: an authority that
+ * meshid did not make may have another subject key identifier than its key ID, and what it signs repeats that one.
+ * Where that certificate is missing or another's, the identifier is taken for the key ID.
+ */
+export function issuerKeyIdOf(certificate: Certificate, issuer: Certificate | undefined): KeyId | undefined {
+  const { authorityKeyID } = certificate;
+  if (issuer === undefined || issuer.subjectKeyID !== authorityKeyID) return authorityKeyID;
+  return keyIdOfSpki(issuer.spki);
 }
 
 function readCertificate(der: Uint8Array, field: string): Certificate {

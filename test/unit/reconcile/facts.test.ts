@@ -1,6 +1,18 @@
-import { describe, expect, it } from "@jest/globals";
-import { observeSecret } from "../../../src/reconcile/facts.ts";
-import type { TokenFacts } from "../../../src/reconcile/state.ts";
+import { beforeAll, describe, expect, it } from "@jest/globals";
+import { branded } from "../../../src/core/brand.ts";
+import { authoritiesIn, observeSecret } from "../../../src/reconcile/facts.ts";
+import type { TokenFacts, X509Facts } from "../../../src/reconcile/state.ts";
+import { type Certificate, parseCertificate } from "../../../src/x509/certificate.ts";
+import { subjectKeyIdentifier } from "../../../src/x509/extensions.ts";
+import {
+  encodePrivateKey,
+  generateKey,
+  type KeyId,
+  keyIdOf,
+  type PrivateKey,
+} from "../../../src/x509/keys.ts";
+import { makeIssuer, signLeaf } from "../../../src/x509/template.ts";
+import { authorityExtensions, forgeCertificate, leafRequest } from "../../support/certificates.ts";
 import { HONEST_CLAIMS, HONEST_HEADER } from "../../support/tokens.ts";
 
 const encode = (part: object): string => Buffer.from(JSON.stringify(part)).toString("base64url");
@@ -23,5 +35,50 @@ describe("observeSecret", () => {
     ["an issue that no calendar has", {}, { iat: Number.MAX_SAFE_INTEGER }],
   ])("takes a token for no token: %s", (_, header, claims) => {
     expect(factsOf(header, claims)).toBeUndefined();
+  });
+});
+
+describe("an authority whose subject key identifier is not its key ID", () => {
+  const foreignID = branded<KeyId>("5ba1".repeat(10));
+  let key: PrivateKey;
+  let authority: Certificate;
+  let leaf: Certificate;
+
+  beforeAll(async () => {
+    key = await generateKey("ECDSA-P256");
+    authority = forgeCertificate({
+      signer: { key },
+      key,
+      subject: "brought",
+      extensions: { ...authorityExtensions(), subjectKeyIdentifier: subjectKeyIdentifier(foreignID) },
+    });
+    const issuer = makeIssuer(authority.pem(), key);
+    leaf = parseCertificate((await signLeaf(leafRequest(key), issuer)).der);
+  });
+
+  function factsWith(...chain: readonly Certificate[]): X509Facts | undefined {
+    const ref = { kind: "Secret", namespace: "shop", name: "payments-tls" } as const;
+    const content = {
+      "tls.crt": Buffer.from(chain.map((each) => each.pem()).join("")),
+      "tls.key": Buffer.from(encodePrivateKey(key).reveal()),
+    };
+    return observeSecret(ref, { ownerUid: undefined, annotations: {} }, content).x509;
+  }
+
+  it("is known by its key ID in what it signed", () => {
+    expect(leaf.authorityKeyID).toBe(foreignID);
+    expect(factsWith(leaf, authority)?.authorityKeyID).toBe(keyIdOf(key));
+  });
+
+  it.each<[string, () => readonly Certificate[]]>([
+    ["is missing", () => [leaf]],
+    ["is another's", () => [leaf, forgeCertificate({ signer: { key }, key })]],
+  ])("is known by what the leaf says where its certificate %s", (_, chain) => {
+    expect(factsWith(...chain())?.authorityKeyID).toBe(foreignID);
+  });
+
+  it("is known by its key ID among the roots of a bundle", () => {
+    const { roots } = authoritiesIn({ "ca.crt": Buffer.from(authority.pem()) });
+    expect([...(roots ?? [])]).toEqual([keyIdOf(key)]);
   });
 });
