@@ -109,7 +109,7 @@ function read(files: ExternalFiles, context: ExternalContext): ExternalAuthority
   chain.forEach((placed, index) => {
     checkAuthority(placed, index, context);
   });
-  const root = findRoot(chain, roots);
+  const root = findRoot(chain, roots, context.now);
   checkLinks(chain, root, context);
   const path = [...chain, root];
   checkLives(path, context);

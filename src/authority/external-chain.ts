@@ -40,8 +40,8 @@ const MAX_SUBJECT_KEY_ID = 32;
 const UPPER_ALGORITHMS: readonly KeyAlgorithm[] = [...AUTHORITY_KEY_ALGORITHMS, "RSA-2048"];
 
 /**
- * For the roots in `ca.crt`. A key usage may be absent, as it is in OpenSSL's own: a root is trusted already. Nor is its
- * life looked at, for a root may be published before it is needed.
+ * For the roots in `ca.crt`. Their life is not looked at, for a root may be published before it is needed. A key usage need
+ * not be critical: many an old root has it so, and no peer minds.
  */
 export function checkRoot(root: Placed, trustDomain: TrustDomain): void {
   const { certificate, place } = root;
@@ -61,8 +61,17 @@ export function checkRoot(root: Placed, trustDomain: TrustDomain): void {
       "critical basicConstraints with CA:TRUE",
     );
   }
+  if (certificate.keyUsage === undefined) {
+    throw invalidInput(
+      place,
+      "has no key usage",
+      "a keyUsage with keyCertSign: strict peers ask for it in a root too",
+    );
+  }
   checkAlgorithms(root, UPPER_ALGORITHMS);
-  checkIssued(root, root);
+  checkSubjectKeyID(root);
+  const fault = issuedFault(root, root);
+  if (fault !== undefined) throw fault;
 }
 
 export function isSelfIssued({ subjectDer, issuerDer }: Certificate): boolean {
@@ -76,15 +85,24 @@ export function checkAuthority(placed: Placed, below: number, { trustDomain }: E
   checkIntermediateProfile(certificate, place, trustDomain);
   checkAlgorithms(placed, below === 0 ? AUTHORITY_KEY_ALGORITHMS : UPPER_ALGORITHMS);
   checkPathLength(certificate, place, below);
-  if (below > 0) return;
+  checkSubjectKeyID(placed);
+  if (certificate.authorityKeyID !== undefined) return;
+  throw invalidInput(
+    place,
+    "has no authority key identifier",
+    "the subject key identifier of its issuer in it",
+  );
+}
+
+/** RFC 5280 §4.2.1.2 demands it of all that sign; what is signed repeats it. Python 3.13 and later hold a chain to it. */
+function checkSubjectKeyID({ certificate, place }: Placed): void {
   const bytes = (certificate.subjectKeyID ?? "").length / 2;
-  if (bytes === 0 || bytes > MAX_SUBJECT_KEY_ID) {
-    throw invalidInput(
-      place,
-      bytes === 0 ? "has no subject key identifier" : `has a subject key identifier of ${bytes} bytes`,
-      `a subject key identifier of 1 to ${MAX_SUBJECT_KEY_ID} bytes`,
-    );
-  }
+  if (bytes > 0 && bytes <= MAX_SUBJECT_KEY_ID) return;
+  throw invalidInput(
+    place,
+    bytes === 0 ? "has no subject key identifier" : `has a subject key identifier of ${bytes} bytes`,
+    `a subject key identifier of 1 to ${MAX_SUBJECT_KEY_ID} bytes`,
+  );
 }
 
 function checkSubject({ certificate, place }: Placed): void {
@@ -119,23 +137,28 @@ function checkAlgorithms({ certificate, place }: Placed, allowed: readonly KeyAl
   }
 }
 
-/** Of several roots with that key, the one that is valid for longest. */
-export function findRoot(chain: Chain, roots: readonly Placed[]): Placed {
+/** Of several roots with that key, one that is valid now, and the one of these that is valid for longest. */
+export function findRoot(chain: Chain, roots: readonly Placed[], now: Seconds): Placed {
   const top = chain.at(-1) ?? chain[0];
-  const { certificate } = top;
-  const named = roots.filter((root) => sameBytes(root.certificate.subjectDer, certificate.issuerDer));
+  const { issuer, issuerDer } = top.certificate;
+  const named = roots.filter(({ certificate }) => sameBytes(certificate.subjectDer, issuerDer));
   const [found] = named
-    .filter((root) => signatureHolds(certificate, root.certificate.publicKey))
-    .toSorted((a, b) => b.certificate.notAfter - a.certificate.notAfter);
+    .filter((root) => issuedFault(top, root) === undefined)
+    .toSorted((a, b) => endAsOf(b.certificate, now) - endAsOf(a.certificate, now));
   if (found !== undefined) return found;
+  const [twin] = named;
+  const fault = twin && issuedFault(top, twin);
+  if (fault !== undefined) throw fault;
   const others = roots.map((root) => quoted(root.certificate.subject)).join(", ");
   throw invalidInput(
     "ca.crt",
-    named[0] === undefined
-      ? `holds ${others}, but ${top.place} was issued by ${quoted(certificate.issuer)}`
-      : `${named[0].place} has the name of the issuer of ${top.place}, but another key`,
-    `the root that the chain in tls.crt ends in, or the missing intermediates in tls.crt`,
+    `holds ${others}, but ${top.place} was issued by ${quoted(issuer)}`,
+    "the root that the chain in tls.crt ends in; intermediates that lead to it stand in tls.crt",
   );
+}
+
+function endAsOf({ notBefore, notAfter }: Certificate, now: Seconds): number {
+  return notBefore > now ? 0 : notAfter;
 }
 
 /** Each issued by the next, with keys of their own, and with names that all above permit. */
@@ -152,7 +175,8 @@ export function checkLinks(chain: Chain, root: Placed, context: ExternalContext)
   checkPathLength(root.certificate, root.place, chain.length);
   path.forEach(({ certificate, place }, index) => {
     const issuer = path[index + 1];
-    if (issuer !== undefined) checkIssued({ certificate, place }, issuer);
+    const fault = issuer && issuedFault({ certificate, place }, issuer);
+    if (fault !== undefined) throw fault;
     const below = [leaf, ...path.slice(0, index).map((each) => each.certificate)];
     checkNameConstraints(certificate, place, below);
     const twin = path.slice(0, index).find((each) => sameBytes(each.certificate.spki, certificate.spki));
@@ -161,25 +185,33 @@ export function checkLinks(chain: Chain, root: Placed, context: ExternalContext)
   });
 }
 
-function checkIssued({ certificate, place }: Placed, issuer: Placed): void {
+function issuedFault({ certificate, place }: Placed, issuer: Placed): OperatorError | undefined {
   const { subject, subjectDer, subjectKeyID } = issuer.certificate;
   if (!sameBytes(certificate.issuerDer, subjectDer)) {
-    throw invalidInput(
+    return invalidInput(
       place,
       `was issued by ${quoted(certificate.issuer)}, but the next certificate is of ${quoted(subject)}`,
       "the issuing certificate, then the issuer of each, in this order",
     );
   }
-  const { authorityKeyID } = certificate;
+  const { authorityKeyID, authoritySerial } = certificate;
   if (authorityKeyID !== undefined && subjectKeyID !== undefined && authorityKeyID !== subjectKeyID) {
-    throw invalidInput(
+    return invalidInput(
       place,
       `names the authority key ${quoted(authorityKeyID)}`,
       `the subject key identifier of ${issuer.place}, ${quoted(subjectKeyID)}`,
     );
   }
-  if (signatureHolds(certificate, issuer.certificate.publicKey)) return;
-  throw invalidInput(place, "has a signature that does not hold", `the signature of ${issuer.place}`);
+  // OpenSSL holds a certificate to it: it does not take the renewed certificate of the same issuer.
+  if (authoritySerial !== undefined && authoritySerial !== issuer.certificate.serialNumber) {
+    return invalidInput(
+      place,
+      `names the serial number ${quoted(authoritySerial)} of its issuer's certificate`,
+      `the serial number of ${issuer.place}, ${quoted(issuer.certificate.serialNumber)}`,
+    );
+  }
+  if (signatureHolds(certificate, issuer.certificate.publicKey)) return undefined;
+  return invalidInput(place, "has a signature that does not hold", `the signature of ${issuer.place}`);
 }
 
 /** Both ends without allowance for clocks: peers may allow none. */

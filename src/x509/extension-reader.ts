@@ -32,6 +32,8 @@ export interface ExtensionFields {
   /** Lower-case hex of whatever length; 40 digits for a certificate of meshid. */
   readonly subjectKeyID: KeyId | undefined;
   readonly authorityKeyID: KeyId | undefined;
+  /** Hex as in `serialNumber`: of the very certificate that the issuer had; most leave it out. */
+  readonly authoritySerial: string | undefined;
   /** DER of the extension's value, for `name-constraints.ts` to read. */
   readonly nameConstraints: Uint8Array | undefined;
   /** Critical extensions that meshid does not know: RFC 5280 §4.2 demands refusal. */
@@ -56,6 +58,7 @@ export function readExtensions(cursor: DerCursor, version: number): ExtensionFie
     extKeyUsage: undefined,
     subjectKeyID: undefined,
     authorityKeyID: undefined,
+    authoritySerial: undefined,
     nameConstraints: undefined,
     unknownCritical: [],
   };
@@ -111,7 +114,7 @@ function readExtension(
       fields.subjectKeyID = hexOf(value.bytes(TAG.octetString, "subjectKeyIdentifier"));
       break;
     case EXTENSION_OID.authorityKeyIdentifier:
-      fields.authorityKeyID = readAuthorityKeyID(value);
+      readAuthorityKeyID(fields, value);
       break;
     case EXTENSION_OID.nameConstraints:
       fields.nameConstraints = value.any("nameConstraints");
@@ -196,15 +199,16 @@ function readExtKeyUsage(value: DerCursor): readonly string[] {
   return purposes;
 }
 
-/** The issuer and serial form (`[1]`, `[2]`) is passed over: chains are built on key identifiers and names. */
-function readAuthorityKeyID(value: DerCursor): KeyId | undefined {
+/** `[1]`, the issuer of the issuer, is passed over: chains are built on key identifiers and names. */
+function readAuthorityKeyID(fields: Mutable<ExtensionFields>, value: DerCursor): void {
   const body = value.enter(TAG.sequence, "authorityKeyIdentifier");
-  const keyID =
-    body.tag === contextTag(0, true) ? hexOf(body.bytes(contextTag(0, true), "keyIdentifier")) : undefined;
-  if (body.tag === contextTag(1)) body.bytes(contextTag(1), "authorityCertIssuer");
-  if (body.tag === contextTag(2, true)) body.bytes(contextTag(2, true), "authorityCertSerialNumber");
+  const [keyID, issuer, serial] = [contextTag(0, true), contextTag(1), contextTag(2, true)];
+  if (body.tag === keyID) fields.authorityKeyID = hexOf(body.bytes(keyID, "keyIdentifier"));
+  if (body.tag === issuer) body.bytes(issuer, "authorityCertIssuer");
+  if (body.tag === serial) {
+    fields.authoritySerial = hexOf(body.bytes(serial, "authorityCertSerialNumber")).replace(/^0+(?=.)/, "");
+  }
   body.end("authorityKeyIdentifier");
-  return keyID;
 }
 
 function hexOf(bytes: Uint8Array): KeyId {
