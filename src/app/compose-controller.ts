@@ -76,7 +76,13 @@ export async function composeController(config: ControllerConfig, deps: Controll
     authority: () => leading.authority,
   });
   silenceGauges(metrics, () => cluster.silences);
-  const serverClock = new ServerClock(clock);
+  const serverClock = new ServerClock({
+    clock,
+    onChange: (fault) =>
+      fault === undefined
+        ? logger.info({ component: "leader-election" }, "the clock is right again")
+        : logger.error({ component: "leader-election", err: fault }, "this process lets others lead"),
+  });
   const election = new LeaderElection({
     client,
     clock,
@@ -87,6 +93,7 @@ export async function composeController(config: ControllerConfig, deps: Controll
     identity: `${config.identity}_${random.uuid()}`,
     onChange: ({ isLeader, holder }) => events.leadershipChanged(isLeader, holder),
     onDate: (date) => serverClock.heard(date),
+    isFit: () => serverClock.fault() === undefined,
     onError: (error) => logger.warn({ component: "leader-election", err: error }, "the Lease"),
   });
   const lead = makeLead({
@@ -99,7 +106,7 @@ export async function composeController(config: ControllerConfig, deps: Controll
     events,
     queues,
     leading,
-    authorityClock: serverClock.guarded(),
+    serverClock,
   });
   return {
     cluster,

@@ -4,7 +4,6 @@
  */
 
 import { Authority } from "../authority/authority.ts";
-import type { Clock } from "../core/clock.ts";
 import { isOperatorError } from "../core/errors.ts";
 import { KubeApplier } from "../kubernetes/applier.ts";
 import { SecretJournalStore, secretKeyStore } from "../kubernetes/authority-stores.ts";
@@ -13,6 +12,7 @@ import type { Cluster } from "../kubernetes/cluster.ts";
 import { KubeEventRecorder } from "../kubernetes/event-recorder.ts";
 import type { Term } from "../kubernetes/lease.ts";
 import { clusterObserver } from "../kubernetes/observer.ts";
+import type { ServerClock } from "../kubernetes/server-clock.ts";
 import { writeServerSecret } from "../kubernetes/server-secret.ts";
 import { KubeStatusWriter } from "../kubernetes/status-writer.ts";
 import { TrustDomainKeeper } from "../kubernetes/trust-domain-keeper.ts";
@@ -37,8 +37,7 @@ export interface LeadOptions {
   readonly namespace: string;
   readonly events: Events;
   readonly queues: Readonly<Record<"serviceidentity" | "bundle", ClearableObserver>>;
-  /** Throws CLOCK_SKEW instead of letting a wrong time into the journal. */
-  readonly authorityClock: Clock;
+  readonly serverClock: ServerClock;
   /** Shows the authority while it is this process's. */
   readonly leading: { authority?: Authority | undefined };
 }
@@ -102,7 +101,7 @@ function compose(
   const authority = new Authority({
     journalStore: new SecretJournalStore(stores),
     keyStore: secretKeyStore(stores),
-    clock: options.authorityClock,
+    clock: options.serverClock.guarded(),
     random,
     policy: () => policies.authority(),
     wayOut: WAY_OUT,
@@ -171,6 +170,7 @@ function compose(
     status,
     tasks: [serverTls, (signal) => recorder.run(signal)],
     clock,
+    unfit: () => options.serverClock.fault(),
     onError: (error) =>
       logger.error(
         { component: "controller", err: error },

@@ -6,7 +6,7 @@ import type { Changes, DesiredState, StatusWriter } from "../controller/ports.ts
 import { faultyStatus, trustDomainStatusChanges } from "../controller/trust-domain-status.ts";
 import { milliseconds } from "../core/brand.ts";
 import type { Clock } from "../core/clock.ts";
-import { isOperatorError } from "../core/errors.ts";
+import { isOperatorError, type OperatorError } from "../core/errors.ts";
 import type { Engine } from "./engine.ts";
 import type { PolicyHolder } from "./policy-holder.ts";
 
@@ -27,6 +27,8 @@ export interface TermParts {
   /** Further loops, each until its signal aborts. */
   readonly tasks: readonly TermTask[];
   readonly clock: Clock;
+  /** Why this process cannot do a leader's work at present, whoever else could. */
+  readonly unfit: () => OperatorError | undefined;
   readonly onError: (error: unknown) => void;
 }
 
@@ -39,7 +41,7 @@ export interface TermSignals {
 
 /** What is in work when a process is told to stop may take this long. */
 const FINISH = milliseconds(1500);
-/** TrustDomains are in memory: looking costs nothing. */
+/** TrustDomains and clocks are at hand: looking costs nothing. */
 const LOOK_AGAIN = milliseconds(1000);
 const RETRY = milliseconds(5000);
 
@@ -53,21 +55,25 @@ export function finishWithin(stop: AbortSignal, clock: Clock): Disposable & { re
   return { signal: working.signal, [Symbol.dispose]: () => done.abort() };
 }
 
-/** Until `stop` aborts; what fails for good ends the term. */
+/** Until `stop` aborts, or another has to lead; what fails for good ends the term. */
 export async function runTerm(parts: TermParts, { stop, working }: TermSignals): Promise<void> {
   const { desired, engine, tasks } = parts;
   if (!(await untilServable(parts, { stop, working }))) return;
+  const unfit = parts.unfit();
+  // Nobody else has wanted the Lease, or the next holder will say that all is well.
+  if (unfit !== undefined) return reportFault(parts, unfit, working);
   // First: what changes while everything is read must not be lost.
   desired.attach(engine);
   await engine.open();
-  const failed = new AbortController();
-  const stopping = AbortSignal.any([stop, failed.signal]);
+  const ending = new AbortController();
+  const stopping = AbortSignal.any([stop, ending.signal]);
   const loops = [
     engine.run(stopping, working),
     keepTrustDomains(parts, { stop: stopping, working }),
+    untilUnfit(parts, stopping).then(() => ending.abort()),
     ...tasks.map((task) => task(stopping)),
   ];
-  for (const loop of loops) loop.catch((error: unknown) => failed.abort(error));
+  for (const loop of loops) loop.catch((error: unknown) => ending.abort(error));
   const ended = await Promise.allSettled(loops);
   const fault = ended.find((one) => one.status === "rejected");
   if (fault !== undefined) throw fault.reason;
@@ -101,6 +107,10 @@ async function reportFault(
   const next = faultyStatus(domain, error, clock.now());
   if (next === undefined || !trustDomainStatusChanges(domain.status, next).isChanged) return;
   await status.writeTrustDomainStatus(next, working);
+}
+
+async function untilUnfit({ unfit, clock }: TermParts, stop: AbortSignal): Promise<void> {
+  while (!stop.aborted && unfit() === undefined) await clock.sleep(LOOK_AGAIN, stop);
 }
 
 async function keepTrustDomains(

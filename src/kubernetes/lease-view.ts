@@ -24,6 +24,8 @@ export interface LeaseViewOptions {
   readonly retryPeriod: Milliseconds;
   /** Called at once when the record is another one. */
   readonly onChange: (seen: Sighting) => void;
+  /** Given the `Date` header of the answer to each `refresh`. */
+  readonly onDate?: (date: string | undefined) => void;
   readonly onError: (error: unknown) => void;
 }
 
@@ -85,13 +87,14 @@ export class LeaseView {
 
   /** Reads the Lease; rejects as the client does, a Lease that is not there excepted. */
   async refresh(signal: AbortSignal, deadline: Milliseconds = this.#options.deadline): Promise<Sighting> {
-    const { client, namespace, name } = this.#options;
+    const { client, namespace, name, onDate } = this.#options;
     const path = objectPath(LEASES, { namespace, name });
     try {
-      const { body } = await client.request<KubeObject>(
+      const { body, date } = await client.request<KubeObject>(
         { method: "GET", path, lane: "lease", deadline },
         signal,
       );
+      onDate?.(date);
       return this.accept(body);
     } catch (error) {
       if (!isStatus(error, 404)) throw error;

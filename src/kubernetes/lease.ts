@@ -37,8 +37,13 @@ export interface LeaderElectionOptions {
   readonly timing?: LeaderElectionTiming;
   /** Called when either changes: the metric and the log line. */
   readonly onChange?: (state: LeadershipState) => void;
-  /** Given the `Date` header of the answer to each write of the Lease. */
+  /** Given the `Date` header of the answer to each reading and writing of the Lease. */
   readonly onDate?: (date: string | undefined) => void;
+  /**
+   * Whether this process could do a leader's work; asked when the Lease is free, right after `onDate`. One that could not
+   * lets every other go first, and takes the Lease only when nobody wanted it, so that someone can say what is wrong.
+   */
+  readonly isFit?: () => boolean;
   /** Told what went wrong and will be tried again, and what `lead` rejected with. */
   readonly onError?: (error: unknown) => void;
 }
@@ -75,6 +80,8 @@ export class LeaderElection {
   #term: LeaseTerm | undefined;
   /** On the monotonic clock; undefined: nothing seen yet. */
   #freeAt: number | undefined;
+  /** On the monotonic clock: who is unfit waits until then; undefined: the Lease has not been free for it. */
+  #yieldsUntil: number | undefined;
   /** Whether anything was ever sent that may have made us the holder. */
   #mayHold = false;
   #announced: LeadershipState = { isLeader: false, holder: undefined };
@@ -120,7 +127,7 @@ export class LeaderElection {
     // The first list usually answers long before.
     if (this.#view.seen === undefined) await this.#view.wait(retryPeriod, signal);
     while (!signal.aborted) {
-      const left = this.#freeIn();
+      const left = Math.max(this.#freeIn(), this.#yieldsFor());
       if (left > 0) {
         await this.#view.wait(left, signal);
         continue;
@@ -148,10 +155,24 @@ export class LeaderElection {
       if (record !== undefined && record.holder === known?.holder) this.#view.restart();
       return undefined;
     }
+    if (await this.#yields(record)) return undefined;
     const at = readClocks(this.#options.clock);
     this.#mayHold = true;
     await this.#write(this.#held(record), { signal });
     return at;
+  }
+
+  /** Whether an unfit process leaves the free Lease to others; one that it still holds itself is given to them. */
+  async #yields(record: LeaseRecord | undefined): Promise<boolean> {
+    const { clock, identity, isFit } = this.#options;
+    const isOver = this.#yieldsUntil !== undefined && this.#yieldsFor() <= 0;
+    if (isFit?.() !== false || isOver) {
+      this.#yieldsUntil = undefined;
+      return false;
+    }
+    this.#yieldsUntil ??= clock.monotonic() + this.#timing.leaseDuration;
+    if (record?.holder === identity) await this.#release();
+    return true;
   }
 
   async #serve(lead: (term: Term) => Promise<void>, won: Reading, signal: AbortSignal): Promise<void> {
@@ -312,12 +333,19 @@ export class LeaderElection {
     } else if (record.holder === identity) this.#freeAt = now;
     else if (record.holder === "") this.#freeAt = now + spread;
     else this.#freeAt = now + Math.max(leaseDuration, record.durationSeconds * 1000) + spread;
-    if (record !== undefined && record.holder !== identity) this.#term?.lose();
+    if (record !== undefined && record.holder !== identity) {
+      this.#term?.lose();
+      if (record.holder !== "") this.#yieldsUntil = undefined;
+    }
     this.#announce();
   }
 
   #freeIn(): number {
     return (this.#freeAt ?? 0) - this.#options.clock.monotonic();
+  }
+
+  #yieldsFor(): number {
+    return (this.#yieldsUntil ?? 0) - this.#options.clock.monotonic();
   }
 
   #announce(): void {

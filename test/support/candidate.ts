@@ -19,6 +19,7 @@ export interface CandidateOptions {
   readonly drain?: number;
   /** Instead of waiting for the end of the term. */
   readonly lead?: (term: Term) => Promise<void>;
+  readonly isFit?: () => boolean;
 }
 
 export interface Candidate {
@@ -51,6 +52,7 @@ export function startCandidate(options: CandidateOptions): Candidate {
     identity,
     onChange: (state) => states.push(state),
     onError: (error) => errors.push(error),
+    ...(options.isFit === undefined ? {} : { isFit: options.isFit }),
   });
   const lead = async (term: Term): Promise<void> => {
     terms.push(term);

@@ -9,7 +9,7 @@ import { FakeProcess } from "../../support/fake-process.ts";
 const COUNT = 3;
 const STEP = 0.25;
 
-type Action = "freeze" | "restart" | "deafen" | Fault;
+type Action = "freeze" | "restart" | "deafen" | "misfit" | Fault;
 
 interface Trouble {
   readonly who: number;
@@ -23,7 +23,7 @@ interface Trouble {
 const trouble: fc.Arbitrary<Trouble> = fc.record({
   who: fc.nat(COUNT - 1),
   action: fc.oneof(
-    fc.constantFrom<Action>("freeze", "freeze", "restart", "deafen", "unreachable", "lost", "hang"),
+    fc.constantFrom<Action>("freeze", "freeze", "restart", "deafen", "misfit", "unreachable", "lost", "hang"),
     fc.record({ status: fc.constantFrom(429, 500, 503) }),
     fc.record({ before: fc.integer({ min: 0, max: 20_000 }), after: fc.integer({ min: 0, max: 9000 }) }),
   ),
@@ -51,6 +51,7 @@ class World {
     member.troubleEndsIn = steps;
     if (action === "freeze") member.process.freeze();
     else if (action === "deafen") member.client.deafenWatches();
+    else if (action === "misfit") member.fitness.isFit = false;
     else if (action === "restart") {
       member.process.thaw();
       void member.candidate.stop();
@@ -67,6 +68,7 @@ class World {
     for (const member of this.#members) {
       if (!isAll && --member.troubleEndsIn > 0) continue;
       member.process.thaw();
+      member.fitness.isFit = true;
       member.client.fault = () => undefined;
       member.client.deafenWatches(false);
       // Whoever was deaf for long is told so, as a real socket is in the end.
@@ -99,14 +101,16 @@ class World {
     this.#generation += 1;
     const process = new FakeProcess(this.clock, pace);
     const client = new FakeKubeClient(this.#server, process.clock);
+    const fitness = { isFit: true };
     const candidate = startCandidate({
       client: process.connect(client),
       clock: process.clock,
       identity: `process-${index}-${this.#generation}`,
       seed: this.#generation * 7919,
       drain: 1500 * index,
+      isFit: () => fitness.isFit,
     });
-    return { process, client, candidate, pace, troubleEndsIn: 0, old: [] };
+    return { process, client, candidate, fitness, pace, troubleEndsIn: 0, old: [] };
   }
 }
 
@@ -114,6 +118,7 @@ interface Member {
   readonly process: FakeProcess;
   readonly client: FakeKubeClient;
   readonly candidate: Candidate;
+  readonly fitness: { isFit: boolean };
   readonly pace: number;
   readonly old: Candidate[];
   troubleEndsIn: number;
