@@ -102,9 +102,13 @@ export function latestInstant(journal: Journal): Seconds {
   return seconds(Math.max(savedAt, takenOverAt, bundle.publishedAt, ...instants));
 }
 
-/** Why nothing may be decided or signed at `now`: the clock went back by more than clocks may differ. */
+/**
+ * Why nothing may be decided or signed at `now`: the clock went back by more than clocks may differ. Which of the two is wrong
+ * nobody can tell from here; a time that the journal has seen is believed, since keys and credentials count from it.
+ */
 export function clockFault(journal: Journal, now: Seconds): string | undefined {
   const latest = latestInstant(journal);
-  if (now >= latest - CLOCK_SKEW) return undefined;
-  return `the clock says ${toRfc3339(now)}, but the journal was saved at ${toRfc3339(latest)}: set the clock`;
+  const from = seconds(latest - CLOCK_SKEW);
+  if (now >= from) return undefined;
+  return `the clock says ${toRfc3339(now)}, but the journal was saved at ${toRfc3339(latest)}: set the clock; if it is right and was ahead then, leave it: nothing is signed until ${toRfc3339(from)}, and all goes on by itself after that`;
 }

@@ -26,6 +26,7 @@ import {
 import { SteppedClock } from "../../support/stepped-clock.ts";
 
 const DAY = 86_400;
+const HOUR = 3600;
 const SPEC = "{jwt: {tokens: [{audience: orders.shop}]}}";
 
 interface Running extends AsyncDisposable {
@@ -99,6 +100,12 @@ describe("meshid local when the clock jumps", () => {
     };
     const found = status?.conditions?.find((one) => one["type"] === type);
     return `${found?.["status"]} ${found?.["reason"]}`;
+  };
+  const messageOf = async (path: string, type: string): Promise<string> => {
+    const { status } = parse(await work.read(path)) as {
+      readonly status?: { readonly conditions?: readonly { readonly [key: string]: string }[] };
+    };
+    return status?.conditions?.find((one) => one["type"] === type)?.["message"] ?? "";
   };
   const untilCondition = (path: string, type: string, wanted: string): Promise<true> =>
     until(`${path}: ${type} ${wanted}`, async () => {
@@ -255,6 +262,33 @@ describe("meshid local when the clock jumps", () => {
     clock.step(DAY);
     await untilCondition("shop/three.serviceidentity.yaml", "Ready", "True Issued");
     expect(await refusedBy(clock)).toEqual([]);
+  });
+
+  it("an hour ahead and set right again: says until when nothing is signed and what to do, and goes on then", async () => {
+    clock.step(HOUR);
+    const { log } = await begin();
+    await allIssued();
+    const savedAt = clock.now();
+    const issued = lines(log(), "issued an X.509-SVID").length;
+    clock.step(-HOUR);
+    await authority("False ClockSkew");
+    await work.put("three.yaml", identityYaml("three"));
+    await untilCondition("shop/three.serviceidentity.yaml", "X509Issued", "False AuthorityNotReady");
+    const told = [
+      await messageOf("trustdomain.yaml", "AuthorityReady"),
+      await messageOf("shop/three.serviceidentity.yaml", "X509Issued"),
+    ];
+    for (const message of told) {
+      expect(message).toMatch(/^the clock says \S+, but the journal was saved at \S+: set the clock; /);
+      const until = Date.parse(/nothing is signed until (\S+Z)/.exec(message)?.[1] ?? "") / 1000;
+      expect(until).toBeLessThanOrEqual(savedAt - 60);
+      expect(until).toBeGreaterThan(savedAt - 90);
+    }
+    expect(lines(log(), "issued an X.509-SVID")).toHaveLength(issued);
+    // As time does, when nobody does anything about it.
+    clock.step(HOUR - 61 + 5);
+    await untilCondition("shop/three.serviceidentity.yaml", "Ready", "True Issued");
+    await allIssued();
   });
 });
 
