@@ -37,6 +37,7 @@ import {
   TRUST_DOMAIN,
 } from "../support/certificates.ts";
 import { refusalOf } from "../support/errors.ts";
+import { nameConstraints } from "../support/external-ca.ts";
 
 const CA_TRUE = sequence(boolean(true));
 const DIGITAL_SIGNATURE = namedBits([0]);
@@ -279,10 +280,14 @@ describe("X509-SVID, validator", () => {
     expect(verdict(below, rogue, pki.issuing)).toBe("VERIFICATION_FAILED X-18");
   });
 
-  it("X-12 refuses name constraints, which it does not evaluate, critical or not (§4.2)", () => {
+  it("X-12 holds SVIDs to name constraints, critical or not, and refuses ones it cannot evaluate (§4.2)", () => {
     for (const critical of [true, false]) {
-      const constraints = rawExtension(EXTENSION_OID.nameConstraints, critical, sequence());
-      expect(authorityVerdict({ extra: constraints })).toBe("VERIFICATION_FAILED X-12");
+      const to = (domain: string): Der => nameConstraints({ permitted: [[6, domain]] }, critical);
+      expect(authorityVerdict({ extra: to("example.org") })).toBe("accepted");
+      expect(authorityVerdict({ extra: to("example.com") })).toBe("VERIFICATION_FAILED X-12");
+      const empty = rawExtension(EXTENSION_OID.nameConstraints, critical, sequence());
+      expect(authorityVerdict({ extra: empty })).toBe("VERIFICATION_FAILED X-12");
+      expect(leafVerdict({ extra: to("example.org") })).toBe("VERIFICATION_FAILED X-12");
     }
   });
 

@@ -19,10 +19,11 @@ import {
   basicConstraints,
   EXTENSION_OID,
   keyUsage,
+  subjectAltName,
 } from "../../../src/x509/extensions.ts";
 import { generateKey, keyIdOf, type PrivateKey, publicKeyOf } from "../../../src/x509/keys.ts";
 import type { SignedCertificate } from "../../../src/x509/signing.ts";
-import { type LeafRequest, signLeaf } from "../../../src/x509/template.ts";
+import { type LeafRequest, makeIssuer, signLeaf } from "../../../src/x509/template.ts";
 import {
   type SvidVerification,
   verifyAuthority,
@@ -47,6 +48,7 @@ import {
   TRUST_DOMAIN,
 } from "../../support/certificates.ts";
 import { refusalOf } from "../../support/errors.ts";
+import { nameConstraints } from "../../support/external-ca.ts";
 
 let pki: Pki;
 let other: Pki;
@@ -305,7 +307,45 @@ describe("verifyX509Svid, of the root it ends at,", () => {
   });
 });
 
+describe("verifyX509Svid, of name constraints,", () => {
+  const to = (host: string): Der => nameConstraints({ permitted: [[6, host]] });
+
+  it("holds everything below to them, wherever they stand", () => {
+    for (const host of ["example.org", "example.com"]) {
+      const extensions = { ...authorityExtensions(), extra: to(host) };
+      const root = forgeCertificate({ signer: { key }, key, subject: "root", extensions });
+      const first = authority("first", root, key);
+      const upper = authority("upper", pki.root, pki.rootKey, { extensions });
+      const lower = authority("lower", upper, key);
+      const expected = host === "example.org" ? "accepted" : "VERIFICATION_FAILED X-12";
+      expect(verdict([below(first), first], { roots: [root] })).toBe(expected);
+      expect(verdict([below(lower), lower, upper])).toBe(expected);
+    }
+  });
+
+  it("holds authorities to them too, but none to its own", () => {
+    const own = { ...authorityExtensions(), extra: nameConstraints({ excluded: [[2, "ca.corp"]] }) };
+    const names = { uri: "spiffe://example.org", dnsNames: ["ca.corp"] };
+    const named = { ...authorityExtensions(), subjectAltName: subjectAltName(names, false) };
+    const upper = authority("upper", pki.root, pki.rootKey, { extensions: own });
+    const lower = authority("lower", upper, key, { extensions: named });
+    expect(verdict([below(lower), lower, upper])).toBe("VERIFICATION_FAILED X-12");
+    const both = authority("both", pki.root, pki.rootKey, { extensions: { ...named, extra: own.extra } });
+    expect(verdict([below(both), both])).toBe("accepted");
+  });
+});
+
 describe("verifyAuthority", () => {
+  it("refuses name constraints, which meshid makes none of", () => {
+    const extensions = {
+      ...authorityExtensions(),
+      extra: nameConstraints({ permitted: [[6, "example.org"]] }),
+    };
+    const certificate = forgeCertificate({ signer: { key }, key, subject: "root", extensions });
+    const request = { certificate, trustDomain: TRUST_DOMAIN, publicKey: publicKeyOf(key), now: NOW };
+    expect(refusalOf(() => verifyAuthority(request))).toBe("VERIFICATION_FAILED X-12");
+  });
+
   it("refuses an issuing certificate that ends after its root", () => {
     const certificate = authority("issuing", pki.root, pki.rootKey, {
       extensions: { ...authorityExtensions(), basicConstraints: basicConstraints(true, 0) },
@@ -334,6 +374,24 @@ describe("verifyIssuedLeaf", () => {
     const request = leafRequest(key, { ipAddresses: ["127.0.0.1", "::1"] });
     const checked = verifyIssuedLeaf(await signLeaf(request, pki.issuer), request, pki.issuer);
     expect(checked.uris).toEqual([SPIFFE_ID]);
+  });
+
+  it("refuses a leaf whose names the issuer, or what stands above it, may not sign for", async () => {
+    const constrained = (subject: string, domain: string): Certificate =>
+      authority(subject, pki.root, pki.rootKey, {
+        extensions: { ...authorityExtensions(), extra: nameConstraints({ permitted: [[2, domain]] }) },
+      });
+    const lax = constrained("issuing", "svc");
+    const strict = constrained("upper", "corp");
+    for (const [certificate, above, expected] of [
+      [lax, [], "accepted"],
+      [strict, [], "SIGNING_FAILED X-12"],
+      [lax, [strict], "SIGNING_FAILED X-12"],
+    ] as const) {
+      const issuer = makeIssuer(certificate.pem(), key, above);
+      const leafOfIt = await signLeaf(leafRequest(key), issuer);
+      expect(refusalOf(() => verifyIssuedLeaf(leafOfIt, leafRequest(key), issuer))).toBe(expected);
+    }
   });
 
   it.each<[string, string, Partial<LeafRequest>]>([

@@ -1,0 +1,86 @@
+/**
+ * Name constraints and names, with what they come to.
+ */
+
+import type { nameConstraints, Subtree } from "./external-ca.ts";
+
+export type Constraints = Parameters<typeof nameConstraints>[0];
+
+const uri = (base: string): Subtree => [6, base];
+export const dns = (base: string): Subtree => [2, base];
+const ip = (...bytes: readonly number[]): Subtree => [7, Uint8Array.from(bytes)];
+export const permitted = (...subtrees: readonly Subtree[]): Constraints => ({ permitted: subtrees });
+const excluded = (...subtrees: readonly Subtree[]): Constraints => ({ excluded: subtrees });
+const IPV6_TEN = [0xfd, ...Buffer.alloc(15), 0xff, ...Buffer.alloc(15)];
+
+/** Under `example.org`, with one DNS name or address. */
+export type Name = { readonly dns: string } | { readonly ip: string } | { readonly host: string };
+
+const host = (text: string): Name => ({ host: text });
+const dnsName = (text: string): Name => ({ dns: text });
+const address = (text: string): Name => ({ ip: text });
+
+/** What all libraries agree on. */
+export const CASES: readonly (readonly [Constraints, Name, string])[] = [
+  [permitted(uri("example.org")), host("example.org"), "permitted"],
+  [permitted(uri("Example.ORG")), host("example.org"), "permitted"],
+  [permitted(uri("example.com"), uri("example.org")), host("example.org"), "permitted"],
+  [permitted(uri("example.com")), host("example.org"), "refused"],
+  [permitted(uri("xample.org")), host("example.org"), "refused"],
+  [permitted(uri(".example.org")), host("prod.example.org"), "permitted"],
+  [permitted(uri(".example.org")), host("a.b.example.org"), "permitted"],
+  [permitted(uri(".example.org")), host("example.org"), "refused"],
+  [permitted(uri("example.org")), host("10.0.0.1"), "refused"],
+  [excluded(uri("example.com")), host("example.org"), "permitted"],
+  [excluded(uri("example.org")), host("example.org"), "refused"],
+  [excluded(uri(".example.org")), host("prod.example.org"), "refused"],
+  [{ permitted: [uri("example.org")], excluded: [uri("example.org")] }, host("example.org"), "refused"],
+  [permitted(dns("svc")), dnsName("payments.shop.svc"), "permitted"],
+  [permitted(dns("SVC")), dnsName("payments.shop.svc"), "permitted"],
+  [permitted(dns("payments.shop.svc")), dnsName("payments.shop.svc"), "permitted"],
+  [permitted(dns(".svc")), dnsName("payments.shop.svc"), "permitted"],
+  [permitted(dns("")), dnsName("payments.shop.svc"), "permitted"],
+  [permitted(dns("vc")), dnsName("payments.shop.svc"), "refused"],
+  [permitted(dns("example.com")), dnsName("payments.shop.svc"), "refused"],
+  [permitted(dns("a.payments.shop.svc")), dnsName("payments.shop.svc"), "refused"],
+  [permitted(dns("example.com")), host("example.org"), "permitted"],
+  [excluded(dns("example.com")), dnsName("payments.shop.svc"), "permitted"],
+  [excluded(dns("svc")), dnsName("payments.shop.svc"), "refused"],
+  [excluded(dns("")), dnsName("payments.shop.svc"), "refused"],
+  [permitted(ip(10, 0, 0, 0, 255, 0, 0, 0)), address("10.1.2.3"), "permitted"],
+  [permitted(ip(10, 0, 0, 0, 255, 0, 0, 0)), address("11.1.2.3"), "refused"],
+  [permitted(ip(10, 0, 0, 0, 255, 0, 0, 0)), address("fd00::1"), "refused"],
+  [permitted(ip(...IPV6_TEN)), address("fd00::1"), "permitted"],
+  [permitted(ip(...IPV6_TEN)), address("fe00::1"), "refused"],
+  [excluded(ip(10, 0, 0, 0, 255, 0, 0, 0)), address("10.1.2.3"), "refused"],
+  [excluded(ip(10, 0, 0, 0, 255, 0, 0, 0)), address("11.1.2.3"), "permitted"],
+  [excluded(ip(0, 0, 0, 0, 0, 0, 0, 0)), address("11.1.2.3"), "refused"],
+  [permitted([1, "example.com"]), host("example.org"), "permitted"],
+];
+
+/** Where some library is more lenient or cannot tell. */
+export const STRICTER: readonly (readonly [string, Constraints, Name])[] = [
+  [
+    "a host below a permitted host, which Go permits",
+    permitted(uri("example.org")),
+    host("prod.example.org"),
+  ],
+  ["a host below an excluded one, which OpenSSL permits", excluded(uri("org")), host("example.org")],
+  ["the host itself below an exclusion of what is below", excluded(uri(".example.org")), host("example.org")],
+  ["any host under a constraint to nothing", permitted(uri("")), host("example.org")],
+  ["the name itself under an exclusion of what is below", excluded(dns(".shop.svc")), dnsName("shop.svc")],
+  ["a wildcard over an excluded name", excluded(dns("a.shop.svc")), dnsName("*.shop.svc")],
+];
+
+/** What a leaf carries. */
+export function sanOf(name: Name): {
+  uri: string;
+  dnsNames: readonly string[];
+  ipAddresses: readonly string[];
+} {
+  return {
+    uri: `spiffe://${"host" in name ? name.host : "example.org"}/ns/shop/sa/payments`,
+    dnsNames: "dns" in name ? [name.dns] : [],
+    ipAddresses: "ip" in name ? [name.ip] : [],
+  };
+}
