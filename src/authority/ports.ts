@@ -2,6 +2,7 @@
  * What the authority keeps outside itself: the journal, which is public, and the private keys.
  */
 
+import type { OperatorError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
 import type { KeyId } from "../x509/keys.ts";
 import type { Journal } from "./slot.ts";
@@ -22,4 +23,21 @@ export interface KeyStore {
   /** No error when there is none. */
   delete(keyID: KeyId): Promise<void>;
   list(): Promise<readonly KeyId[]>;
+}
+
+/** What lies where the journal should be. */
+export type FoundJournal =
+  | { readonly kind: "none" }
+  | { readonly kind: "good"; readonly journal: Journal; readonly text: string }
+  | { readonly kind: "damaged"; readonly fault: OperatorError };
+
+/** For those who put a journal back: unlike a `JournalStore` it replaces one that cannot be read. */
+export interface JournalPlace {
+  /** @throws JOURNAL_VERSION_UNSUPPORTED, STORAGE_FAILED. */
+  look(): Promise<FoundJournal>;
+  /**
+   * Writes `journal` where `found` was; durable when it returns. Where the old one is kept; undefined where there was none.
+   * @throws CONFLICT when something else lies there by now.
+   */
+  replace(found: FoundJournal, journal: Journal): Promise<string | undefined>;
 }

@@ -3,7 +3,7 @@
  * HMAC-SHA256, MAC with SHA-256: what OpenSSL 3 and Java since 8u301 read by default. Java takes only ASCII passwords here.
  */
 
-import { createCipheriv, hash } from "node:crypto";
+import { hash } from "node:crypto";
 import { type Random, systemRandom } from "../core/random.ts";
 import type { Secret } from "../core/secret.ts";
 import {
@@ -20,6 +20,7 @@ import {
   toBytes,
 } from "./asn1.ts";
 import type { PrivateKey } from "./keys.ts";
+import { encryptPbes2 } from "./pbes2.ts";
 import { encryptionKey, MAC_DIGESTS, macOf, PKCS12_OID } from "./pkcs12.ts";
 
 /**
@@ -28,7 +29,6 @@ import { encryptionKey, MAC_DIGESTS, macOf, PKCS12_OID } from "./pkcs12.ts";
  */
 const ITERATIONS = 2048;
 const SALT_BYTES = 16;
-const IV_BYTES = 16;
 
 const SHA256_IDENTIFIER = sequence(oid(PKCS12_OID.sha256), nullValue());
 const DATA = oid(PKCS12_OID.data);
@@ -68,7 +68,8 @@ export function encodePkcs12(contents: KeystoreContents): Uint8Array {
     attribute(PKCS12_OID.localKeyID, octetString(hash("sha256", leaf, "buffer").subarray(0, 20))),
   );
   const certificates = chain.map((der) => certBag(der, der === leaf ? attributes : undefined));
-  const shrouded = encrypt(key.export({ type: "pkcs8", format: "der" }), password, random);
+  const plain = key.export({ type: "pkcs8", format: "der" });
+  const shrouded = encryptPbes2(plain, password, { iterations: ITERATIONS, random });
   const keyBag = bag(
     PKCS12_OID.shroudedKeyBag,
     sequence(shrouded.identifier, octetString(shrouded.content)),
@@ -109,26 +110,9 @@ function attribute(type: string, value: Der): Der {
 }
 
 function encryptedContent(content: Der, password: Secret, random: Random): Der {
-  const sealed = encrypt(toBytes(content), password, random);
+  const sealed = encryptPbes2(toBytes(content), password, { iterations: ITERATIONS, random });
   const info = sequence(DATA, sealed.identifier, contextBytes(0, sealed.content));
   return sequence(oid(PKCS12_OID.encryptedData), context(0, sequence(integer(0), info)));
-}
-
-/** PBES2 (RFC 8018 §6.2). */
-function encrypt(
-  plain: Uint8Array,
-  password: Secret,
-  random: Random,
-): { readonly identifier: Der; readonly content: Uint8Array } {
-  const salt = random.bytes(SALT_BYTES);
-  const iv = random.bytes(IV_BYTES);
-  const key = encryptionKey(password, salt, ITERATIONS, { length: 32, prf: "sha256" });
-  const cipher = createCipheriv("aes-256-cbc", key, iv);
-  const content = Buffer.concat([cipher.update(plain), cipher.final()]);
-  const prf = sequence(oid(PKCS12_OID.hmacSha256), nullValue());
-  const derivation = sequence(oid(PKCS12_OID.pbkdf2), sequence(octetString(salt), integer(ITERATIONS), prf));
-  const scheme = sequence(oid(PKCS12_OID.aes256Cbc), octetString(iv));
-  return { identifier: sequence(oid(PKCS12_OID.pbes2), sequence(derivation, scheme)), content };
 }
 
 function pfx(safe: Der, password: Secret, random: Random): Uint8Array {
