@@ -73,35 +73,29 @@ function isUriAllowed(uri: string, permitted: Subtrees, excluded: Subtrees): boo
   const host = SPIFFE_HOST.exec(uri)?.[1];
   // A host that is an address cannot be compared with a domain (RFC 5280): refused, as Go does.
   if (host === undefined || IPV4.test(host)) return false;
-  if (excluded.uris.some((domain) => isWithin(host, domain.replace(/^\./, "")))) return false;
-  return permitted.uris.length === 0 || permitted.uris.some((domain) => isHostOf(host, domain));
-}
-
-/** RFC 5280: that very host, or with a dot before it any host below. Go takes both for both, which only excludes. */
-function isHostOf(host: string, domain: string): boolean {
-  return domain.startsWith(".") ? isBelow(host, domain) : host === domain;
-}
-
-function isDnsNameAllowed(name: string, permitted: Subtrees, excluded: Subtrees): boolean {
-  if (excluded.dnsNames.some((domain) => overlaps(name, domain.replace(/^\./, "")))) return false;
-  if (permitted.dnsNames.length === 0) return true;
-  return permitted.dnsNames.some((domain) =>
-    domain.startsWith(".") ? isBelow(name, domain) : isWithin(name, domain),
+  // Without a dot before it RFC 5280 means that very host, and Go all below it too, which counts where it excludes.
+  if (excluded.uris.some((domain) => isWithin(host, domain))) return false;
+  return (
+    permitted.uris.length === 0 ||
+    permitted.uris.some((domain) => (domain.startsWith(".") ? isWithin(host, domain) : host === domain))
   );
 }
 
+function isDnsNameAllowed(name: string, permitted: Subtrees, excluded: Subtrees): boolean {
+  if (excluded.dnsNames.some((domain) => isWithin(name, domain) || isWildcardOver(name, domain)))
+    return false;
+  return permitted.dnsNames.length === 0 || permitted.dnsNames.some((domain) => isWithin(name, domain));
+}
+
+/** With a dot before it, a domain is all that is below it; without, it is itself and that. */
 function isWithin(name: string, domain: string): boolean {
+  if (domain.startsWith(".")) return name.length > domain.length && name.endsWith(domain);
   return domain === "" || name === domain || name.endsWith(`.${domain}`);
 }
 
-/** `domain` starts with its dot. */
-function isBelow(name: string, domain: string): boolean {
-  return name.length > domain.length && name.endsWith(domain);
-}
-
 /** A wildcard stands for names of which one may be excluded. */
-function overlaps(name: string, domain: string): boolean {
-  return isWithin(name, domain) || (name.startsWith("*.") && domain.endsWith(name.slice(1)));
+function isWildcardOver(name: string, domain: string): boolean {
+  return name.startsWith("*.") && domain.endsWith(name.slice(1));
 }
 
 function isIpAllowed(address: Uint8Array, permitted: Subtrees, excluded: Subtrees): boolean {

@@ -21,6 +21,7 @@ describe("errorResponse", () => {
     ["INVALID_CONFIGURATION", 500, "internal error"],
     ["AUTHORITY_NOT_READY", 503, "not ready yet; try again shortly"],
     ["JOURNAL_MISSING", 503, "not ready yet; try again shortly"],
+    ["SECRET_INVALID", 503, "not ready yet; try again shortly"],
   ])("%s → %i %s", (code, status, message) => {
     expect(respond(code)).toEqual([status, { code, message }]);
   });
