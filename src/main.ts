@@ -5,6 +5,7 @@
 
 import { isatty } from "node:tty";
 import { runCli } from "./app/cli.ts";
+import { INTERRUPTED, type Io } from "./app/io.ts";
 import { boundHeap } from "./app/memory.ts";
 import { systemClock } from "./core/clock.ts";
 import { systemRandom } from "./core/random.ts";
@@ -23,12 +24,28 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exit();
 });
 
-process.exitCode = await runCli(process.argv.slice(2), {
+const canDraw = isatty(2) && process.env["TERM"] !== "dumb";
+
+const io: Io = {
   stdout: process.stdout,
+  rawStdout: process.stdout,
   stderr: process.stderr,
   isTTY: isatty(1),
   isErrorTTY: isatty(2),
   env: process.env,
   clock: systemClock,
   random: systemRandom,
-});
+  // A terminal that does not know its size says 0.
+  ...(canDraw
+    ? { screen: () => ({ columns: process.stderr.columns || 80, rows: process.stderr.rows || 24 }) }
+    : {}),
+  onInterrupt: (listener) => {
+    process.on("SIGINT", listener);
+    return { [Symbol.dispose]: () => process.off("SIGINT", listener) };
+  },
+};
+
+const code = await runCli(process.argv.slice(2), io);
+process.exitCode = code;
+// Shells stop a script for a command that ended by the signal, and not for one that only says so.
+if (code === INTERRUPTED) process.kill(process.pid, "SIGINT");
