@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
+import fc from "fast-check";
 import {
   type ExternalAuthority,
   type ExternalFiles,
@@ -13,8 +14,9 @@ import { seconds } from "../../src/core/brand.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { Secret } from "../../src/core/secret.ts";
 import { parseCertificate } from "../../src/x509/certificate.ts";
-import { subjectAltName } from "../../src/x509/extensions.ts";
+import { type SubjectAltNames, subjectAltName } from "../../src/x509/extensions.ts";
 import { generateKey, keyIdOfSpki, type PrivateKey } from "../../src/x509/keys.ts";
+import { constraintFault } from "../../src/x509/name-constraints.ts";
 import { makeIssuer, signLeaf } from "../../src/x509/template.ts";
 import { verifyIssuedLeaf, verifyX509Svid } from "../../src/x509/verify.ts";
 import {
@@ -169,6 +171,34 @@ withGo("a CA that Go made", () => {
     expect(reason === "" ? "permitted" : "refused").toBe(expected);
   });
 
+  it("permits whatever meshid permits, under any constraints", () => {
+    const label = fc.constantFrom("a", "svc", "example", "org");
+    const domain = fc.array(label, { minLength: 1, maxLength: 3 }).map((labels) => labels.join("."));
+    const base = fc.tuple(fc.constantFrom("", "."), domain).map((parts) => parts.join(""));
+    const subtree = fc.tuple(fc.constantFrom(2, 6), base);
+    const subtrees = fc.array(subtree, { maxLength: 3 });
+    const drawn = fc.sample(
+      fc.record({ permitted: subtrees, excluded: subtrees, host: domain, dns: domain }),
+      1000,
+    );
+    const permitted = drawn.flatMap(({ host, dns, ...constraints }) => {
+      if (constraints.permitted.length + constraints.excluded.length === 0) return [];
+      const names = { uri: `spiffe://${host}/a`, dnsNames: [dns] };
+      const chain = chainWith(constraints, names);
+      const root = parseCertificate(chain.roots);
+      const none = { ipAddresses: [], otherNames: 0, subject: "" };
+      const fault = constraintFault(root, { uris: [names.uri], dnsNames: names.dnsNames, ...none });
+      return fault === undefined ? [{ chain, constraints, names }] : [];
+    });
+    expect(permitted.length).toBeGreaterThan(20);
+    const reasons = go.verify(
+      permitted.map(({ chain }) => chain),
+      NOW,
+    );
+    const refused = permitted.filter((_, index) => reasons[index] !== "");
+    expect(refused.map(({ constraints, names }) => ({ constraints, names }))).toEqual([]);
+  });
+
   it.each(DISAGREED)("differs from OpenSSL about %s", (_, constraints, name, { refusedBy }) => {
     const [reason] = go.verify([constrained(constraints, name)], NOW);
     expect(reason === "" ? "permitted" : "refused").toBe(refusedBy === "Go" ? "refused" : "permitted");
@@ -176,12 +206,16 @@ withGo("a CA that Go made", () => {
 });
 
 function constrained(constraints: Constraints, name: Name): GoChain {
+  return chainWith(constraints, sanOf(name));
+}
+
+function chainWith(constraints: Constraints, names: SubjectAltNames): GoChain {
   const extensions = { extra: nameConstraints(constraints) };
   const root = authority({ signer: { key }, key, subject: "root", extensions });
   const leaf = forgeCertificate({
     signer: { certificate: root, key },
     key,
-    extensions: { subjectAltName: subjectAltName(sanOf(name), true) },
+    extensions: { subjectAltName: subjectAltName(names, true) },
   });
   return { leaf: leaf.pem(), intermediates: "", roots: pems(root) };
 }
