@@ -7,8 +7,16 @@ import { open, readdir, readlink, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { OperatorError, quoted } from "../core/errors.ts";
 
-/** Nothing that meshid reads or writes for a person is larger. */
-const MAX_FILE_BYTES = 1_048_576;
+export interface ReadLimit {
+  /** Of whole MiB. */
+  readonly bytes: number;
+  /** What was expected in place of something larger. */
+  readonly expected: string;
+}
+
+const MIB = 1_048_576;
+/** No credential is larger. */
+const DOCUMENT: ReadLimit = { bytes: MIB, expected: "a credential, a bundle or a document" };
 
 export interface FileContent {
   readonly bytes: Uint8Array;
@@ -28,27 +36,29 @@ const REASONS: Readonly<Record<string, string>> = {
   ENXIO: "it is a socket or a device",
 };
 
-/** `-` is standard input. @throws NOT_FOUND, STORAGE_FAILED, INVALID_INPUT (over `MAX_FILE_BYTES`), each naming the path. */
-export async function readBounded(path: string): Promise<FileContent> {
+/** `-` is standard input. @throws NOT_FOUND, STORAGE_FAILED, INVALID_INPUT (too large), each naming the path. */
+export async function readBounded(path: string, limit: ReadLimit = DOCUMENT): Promise<FileContent> {
   return guarded(path, async () => {
     if (path === "-")
       return {
-        bytes: await collect(path, createReadStream("", { fd: 0, autoClose: false })),
+        bytes: await collect(path, createReadStream("", { fd: 0, autoClose: false }), limit),
         mode: undefined,
       };
     await using file = await open(path, "r");
-    const { mode } = await file.stat();
-    return { bytes: await collect(path, file.createReadStream({ autoClose: false })), mode: mode & 0o777 };
+    const { mode, size } = await file.stat();
+    if (size > limit.bytes) throw tooLarge(path, limit);
+    const bytes = await collect(path, file.createReadStream({ autoClose: false }), limit);
+    return { bytes, mode: mode & 0o777 };
   });
 }
 
-async function collect(path: string, stream: AsyncIterable<unknown>): Promise<Uint8Array> {
+async function collect(path: string, stream: AsyncIterable<unknown>, limit: ReadLimit): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let total = 0;
   for await (const chunk of stream) {
     if (!(chunk instanceof Uint8Array)) continue;
     total += chunk.length;
-    if (total > MAX_FILE_BYTES) throw tooLarge(path);
+    if (total > limit.bytes) throw tooLarge(path, limit);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
@@ -133,10 +143,10 @@ async function guarded<T>(path: string, read: () => Promise<T>): Promise<T> {
   }
 }
 
-function tooLarge(path: string): OperatorError {
+function tooLarge(path: string, { bytes, expected }: ReadLimit): OperatorError {
   return new OperatorError(
     "INVALID_INPUT",
-    `${name(path)}: is larger than 1 MiB; expected a credential, a bundle or a document`,
+    `${name(path)}: is larger than ${bytes / MIB} MiB; expected ${expected}`,
   );
 }
 

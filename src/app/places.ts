@@ -19,6 +19,11 @@ const DEFAULT_STATE = ".meshid";
 
 /** @throws INVALID_CONFIGURATION when neither is named, or they are not what they should be. */
 export async function findPlaces(options: GivenOptions): Promise<Places> {
+  return requireDirectories(await namedPlaces(options), options);
+}
+
+/** Whether or not there is anything. @throws INVALID_CONFIGURATION when neither is named, or one does not tell of the other. */
+export async function namedPlaces(options: GivenOptions): Promise<Places> {
   const out = textOf(options, "out");
   const state = textOf(options, "state");
   if (state === undefined) {
@@ -26,13 +31,16 @@ export async function findPlaces(options: GivenOptions): Promise<Places> {
       throw usage(
         "--out or --state: is missing; expected --out DIR, what meshid local writes to, or its --state DIR",
       );
-    return requireDirectories({ out: resolve(out), state: join(resolve(out), DEFAULT_STATE) }, options);
+    return { out: resolve(out), state: join(resolve(out), DEFAULT_STATE) };
   }
   const statePath = resolve(state);
-  return requireDirectories(
-    { state: statePath, out: out === undefined ? await outOf(statePath) : resolve(out) },
-    options,
-  );
+  return { state: statePath, out: out === undefined ? await outOf(statePath) : resolve(out) };
+}
+
+/** The flags that name these places to a command, fit for a shell. */
+export function flagsFor({ out, state }: Places): string {
+  const rest = state === join(out, DEFAULT_STATE) ? "" : ` --state ${shellWord(state)}`;
+  return `--out ${shellWord(out)}${rest}`;
 }
 
 /** The process that serves `state`; undefined when none does. */
@@ -77,4 +85,8 @@ async function isThere(path: string): Promise<boolean> {
 
 function usage(message: string): OperatorError {
   return new OperatorError("INVALID_CONFIGURATION", message);
+}
+
+function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -103,8 +103,12 @@ export function readJson(path: string, name: string): unknown {
 }
 
 function damaged(path: string, cause: unknown): OperatorError {
-  return new OperatorError("JOURNAL_CORRUPT", `${path} is damaged: restore STATE from a backup`, {
-    cause,
-    details: { path },
-  });
+  return new OperatorError(
+    "JOURNAL_CORRUPT",
+    `${path} is damaged: put it back from a backup (meshid restore)`,
+    {
+      cause,
+      details: { path },
+    },
+  );
 }

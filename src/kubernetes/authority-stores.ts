@@ -30,14 +30,17 @@ const KEY_PREFIX = "meshid-key-";
 const KEY_FILE = "key.pem";
 const KEY_NAME = /^meshid-key-([0-9a-f]{40})$/;
 
-export interface AuthorityStoreOptions {
-  readonly client: KubeClient;
+export interface KeyStoreOptions {
+  readonly client: Pick<KubeClient, "request">;
   readonly namespace: string;
   readonly fence: () => void;
-  /** Whether anything else remains of an authority that once published from here. */
-  readonly hasEvidence: () => boolean;
   /** Ends requests that are under way when the process stops or loses the lease. */
   readonly signal: AbortSignal;
+}
+
+export interface AuthorityStoreOptions extends KeyStoreOptions {
+  /** Whether anything else remains of an authority that once published from here. */
+  readonly hasEvidence: () => boolean;
 }
 
 interface Stored {
@@ -85,13 +88,7 @@ export class SecretJournalStore implements JournalStore {
           path: objectPath(SECRETS, { namespace, name: JOURNAL_SECRET }),
           query: { fieldManager: FIELD_MANAGER, ...(stored === undefined ? {} : { force: "true" }) },
           contentType: APPLY,
-          body: {
-            apiVersion: "v1",
-            kind: "Secret",
-            metadata: { name: JOURNAL_SECRET, namespace, labels: MANAGED_BY_LABELS, ...precondition },
-            type: "Opaque",
-            data: { [JOURNAL_KEY]: Buffer.from(encodeJournal(journal)).toString("base64") },
-          },
+          body: journalSecret(namespace, journal, precondition),
           fence,
         },
         signal,
@@ -109,12 +106,31 @@ export class SecretJournalStore implements JournalStore {
   }
 }
 
-/** The journal in a Secret's content. @throws JOURNAL_CORRUPT, JOURNAL_VERSION_UNSUPPORTED. */
-export function journalIn(content: Readonly<Record<string, Uint8Array>>): Journal {
-  return decodeJournal(Buffer.from(content[JOURNAL_KEY] ?? "").toString("utf8"));
+/** The Secret of the journal, for an apply. */
+export function journalSecret(
+  namespace: string,
+  journal: Journal,
+  precondition: Readonly<Record<string, string>>,
+): Readonly<Record<string, unknown>> {
+  return {
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { name: JOURNAL_SECRET, namespace, labels: MANAGED_BY_LABELS, ...precondition },
+    type: "Opaque",
+    data: { [JOURNAL_KEY]: Buffer.from(encodeJournal(journal)).toString("base64") },
+  };
 }
 
-export function secretKeyStore({ client, namespace, fence, signal }: AuthorityStoreOptions): KeyStore {
+/** The journal in a Secret's content. @throws JOURNAL_CORRUPT, JOURNAL_VERSION_UNSUPPORTED. */
+export function journalIn(content: Readonly<Record<string, Uint8Array>>): Journal {
+  return decodeJournal(journalTextIn(content));
+}
+
+export function journalTextIn(content: Readonly<Record<string, Uint8Array>>): string {
+  return Buffer.from(content[JOURNAL_KEY] ?? "").toString("utf8");
+}
+
+export function secretKeyStore({ client, namespace, fence, signal }: KeyStoreOptions): KeyStore {
   const at = (keyID: KeyId): { readonly namespace: string; readonly name: string } => ({
     namespace,
     name: KEY_PREFIX + keyID,
@@ -185,8 +201,8 @@ export function secretKeyStore({ client, namespace, fence, signal }: AuthoritySt
   };
 }
 
-async function getSecret(
-  client: KubeClient,
+export async function getSecret(
+  client: Pick<KubeClient, "request">,
   at: { readonly namespace: string; readonly name: string },
   signal: AbortSignal,
 ): Promise<KubeObject | undefined> {

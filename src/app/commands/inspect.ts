@@ -3,12 +3,11 @@
  */
 
 import { invalidInput } from "../../core/errors.ts";
-import { Secret } from "../../core/secret.ts";
 import { scrub } from "../../telemetry/redaction.ts";
 import { getSecret, secretNameIn } from "../cluster-cli/secret.ts";
 import { secretReport } from "../cluster-cli/secret-report.ts";
 import { withCluster } from "../cluster-cli/session.ts";
-import { isDirectory, listDirectory, readBounded, readText } from "../files.ts";
+import { isDirectory, listDirectory, readBounded } from "../files.ts";
 import { contentReport, type InspectOptions } from "../inspect/content-report.ts";
 import { directoryReport, looksLikeSecret } from "../inspect/directory-report.ts";
 import { looksLikeOutput, outputReport } from "../inspect/output-directory-report.ts";
@@ -17,6 +16,7 @@ import { isGood, mapTexts, type Report, toData } from "../inspect/report.ts";
 import { EXIT, type Io } from "../io.ts";
 import { type GivenOptions, textOf } from "../options.ts";
 import { formatData, outputFormat, painter } from "../output.ts";
+import { readPassword } from "../password.ts";
 import { readTrust } from "../trust.ts";
 
 /** @throws NOT_FOUND, STORAGE_FAILED, INVALID_INPUT when there is nothing that can be explained; CLUSTER_UNREACHABLE. */
@@ -64,13 +64,4 @@ async function inspect(path: string, options: InspectOptions): Promise<Report> {
     "is a directory that meshid did not write",
     "a Secret directory (tls.crt, ..data), a bundle directory, or an OUT directory (trustdomain.yaml)",
   );
-}
-
-/** The line end that editors add is no part of a password. */
-async function readPassword(path: string | undefined): Promise<Secret | undefined> {
-  if (path === undefined) return undefined;
-  const text = await readText(path);
-  if (text === undefined)
-    throw invalidInput("--password-file", `${path} does not exist`, "a file with the password on one line");
-  return new Secret(text.replace(/\r?\n$/, ""));
 }
