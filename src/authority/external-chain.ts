@@ -11,7 +11,7 @@ import type { TrustDomain } from "../spiffe/trust-domain.ts";
 import type { Certificate } from "../x509/certificate.ts";
 import { sameBytes } from "../x509/der.ts";
 import { AUTHORITY_KEY_ALGORITHMS, encodeSpki, type KeyAlgorithm, keyAlgorithmOf } from "../x509/keys.ts";
-import { checkKey, checkNameConstraints, checkPathLength, signatureHolds } from "../x509/path.ts";
+import { checkNameConstraints, checkPathLength, signatureHolds } from "../x509/path.ts";
 import { checkAnchorProfile, checkIntermediateProfile } from "../x509/profile.ts";
 
 export interface ExternalContext {
@@ -119,7 +119,6 @@ function checkAlgorithms({ certificate, place }: Placed, allowed: readonly KeyAl
     const found = algorithm ?? `${asymmetricKeyType}${size === undefined ? "" : ` ${size}`}`;
     throw invalidInput(place, `has a key of kind ${found}`, `a key of kind ${allowed.join(", ")}`);
   }
-  checkKey(certificate, place);
   if (!sameBytes(encodeSpki(publicKey), spki)) {
     // The key ID is computed from the encoding.
     throw invalidInput(

@@ -494,6 +494,14 @@ describe("readExternalAuthority, of tls.crt,", () => {
     );
   });
 
+  it("refuses name constraints that an authority below them breaks itself", () => {
+    const names = { uri: "spiffe://example.org", dnsNames: ["ca.corp"] };
+    const middle = { extensions: { subjectAltName: subjectAltName(names, false) } };
+    const root = { extensions: { extra: nameConstraints({ excluded: [[2, "corp"]] }) } };
+    expect(refused(filesWith({ middle }))).toBeUndefined();
+    expectRefusal(filesWith({ root, middle }), 'name constraints that do not permit "ca.corp"');
+  });
+
   it("refuses addresses of the server that name constraints do not permit", () => {
     const files = filesWith({ root: constrainedTo([7, Uint8Array.of(10, 0, 0, 0, 255, 0, 0, 0)]) });
     expect(refused(files)).toBeUndefined();
