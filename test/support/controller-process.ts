@@ -40,6 +40,8 @@ interface StartOptions {
    * takes root on Linux. What a pod does not load counts for memory and time.
    */
   readonly asPod?: boolean;
+  /** The API server as this process reaches it; not for a pod. Default: the control plane's own address. */
+  readonly server?: string;
 }
 
 /** The chart on a control plane, without its Deployment: processes of this machine stand for its pods. */
@@ -199,7 +201,12 @@ async function untilServed(kube: ControlPlane, { metadata }: Rendered): Promise<
 async function startProcess(
   { kube, namespace, rendered }: Installation,
   main: string,
-  { name = `meshid-${randomBytes(4).toString("hex")}`, flags = [], asPod = false }: StartOptions,
+  {
+    name = `meshid-${randomBytes(4).toString("hex")}`,
+    flags = [],
+    asPod = false,
+    server = kube.server,
+  }: StartOptions,
 ): Promise<ControllerProcess> {
   const dir = join(kube.dir, name);
   mkdirSync(dir);
@@ -211,7 +218,9 @@ async function startProcess(
     `--probes=127.0.0.1:${probesPort}`,
     ...flags,
   ];
-  const access = asPod ? await podAccess(kube, namespace, dir) : await kubeconfigAccess(kube, namespace, dir);
+  const access = asPod
+    ? await podAccess(kube, namespace, dir)
+    : await kubeconfigAccess({ ...kube, server }, namespace, dir);
   const env = { PATH: process.env["PATH"], HOME: dir, ...access.env, ...pod.env };
   const log = join(dir, "log");
   const output = openSync(log, "a");

@@ -1,0 +1,3 @@
+module meshid.dev/peer
+
+go 1.23
