@@ -7,26 +7,9 @@ import type { CommandSpec } from "./command.ts";
 import { CONTROLLER_OPTIONS, KUBECONFIG_OPTIONS } from "./controller-options.ts";
 import { LOCAL_OPTIONS } from "./local-options.ts";
 import { type OptionSpec, OUTPUT_OPTION } from "./options.ts";
-
-const STATE_OPTION: OptionSpec = {
-  name: "state",
-  type: "string",
-  value: "DIR",
-  env: "MESHID_STATE",
-  default: "OUT/.meshid, where --out is given",
-  completes: "directory",
-  effect: "The state directory of the meshid local that serves it.",
-};
-
-const OUT_OPTION: OptionSpec = {
-  name: "out",
-  type: "string",
-  value: "DIR",
-  env: "MESHID_OUT",
-  default: "what --state records",
-  completes: "directory",
-  effect: "The directory that meshid local writes to.",
-};
+import { RECOVERY_COMMANDS } from "./recovery/recovery-commands.ts";
+import { REQUEST_COMMANDS } from "./request-commands.ts";
+import { OUT_OPTION, STATE_OPTION } from "./state-options.ts";
 
 const NAMESPACE_OPTION: OptionSpec = {
   name: "namespace",
@@ -58,23 +41,6 @@ const PASSWORD_OPTION: OptionSpec = {
   completes: "file",
   effect:
     "Holds the password of a PKCS#12 keystore, on one line. A password is never an argument: others could see it.",
-};
-
-const WAIT_OPTION: OptionSpec = {
-  name: "wait",
-  type: "boolean",
-  default: "off",
-  effect:
-    "Stays until it is done and tells each step (in local mode: until the request was consumed); 1 if it was not.",
-};
-
-const TIMEOUT_OPTION: OptionSpec = {
-  name: "timeout",
-  type: "string",
-  value: "DURATION",
-  default: "1m",
-  range: "Go syntax of h, m and s, as 90s or 2h",
-  effect: "How long --wait stays at most.",
 };
 
 const WIDE_OUTPUT: OptionSpec = {
@@ -253,60 +219,8 @@ export const COMMANDS: readonly CommandSpec[] = [
       ["meshid verify --bundle bundle.json ca.crt", "does this consumer hold the published roots?"],
     ],
   },
-  {
-    name: "renew",
-    summary: "Ask for a new key, certificate and tokens for one identity",
-    description:
-      `${MODE_HELP}\n` +
-      "In the cluster it sets the annotation meshid.dev/renew. In local mode it leaves a request in the state directory; the\n" +
-      "meshid local that holds it, or its next start, carries it out.",
-    positionals: [{ name: "NAME", required: true, effect: "The identity's name." }],
-    options: [
-      NAMESPACE_OPTION,
-      ...KUBECONFIG_OPTIONS,
-      STATE_OPTION,
-      OUT_OPTION,
-      WAIT_OPTION,
-      TIMEOUT_OPTION,
-      OUTPUT_OPTION,
-    ],
-    examples: [
-      ["meshid renew payments -n shop --wait", "in the cluster, and wait until it is done"],
-      ["meshid renew payments -n shop --state out/.meshid", "as soon as the running meshid sees it"],
-      ["meshid renew payments -n shop --out out --wait", "and wait until it was taken"],
-    ],
-  },
-  {
-    name: "rotate",
-    summary: "Ask for a new root, issuing or token key",
-    description:
-      `${MODE_HELP}\n` +
-      "In the cluster it sets the annotation meshid.dev/rotate-root, -issuing or -jwt of the TrustDomain. In local mode it leaves a\n" +
-      "request in the state directory; the meshid local that holds it, or its next start, carries it out.\n" +
-      "The new key is published, seen at every consumer, and only then used. meshid status shows where that stands.",
-    positionals: [
-      { name: "KIND", required: true, choices: ["root", "issuing", "jwt"], effect: "Which key." },
-    ],
-    options: [
-      ...KUBECONFIG_OPTIONS,
-      STATE_OPTION,
-      OUT_OPTION,
-      WAIT_OPTION,
-      { ...TIMEOUT_OPTION, default: "2h, in local mode 1m" },
-      OUTPUT_OPTION,
-    ],
-    examples: [
-      [
-        "meshid rotate issuing --wait --timeout 1h",
-        "in the cluster, following each step until the new key signs",
-      ],
-      [
-        "meshid rotate root --state out/.meshid",
-        "a new root; the old one stays published while anything under it lives",
-      ],
-      ["meshid rotate jwt --out out", "a new key for tokens"],
-    ],
-  },
+  ...REQUEST_COMMANDS,
+  ...RECOVERY_COMMANDS,
   {
     name: "doctor",
     summary: "Find out what is wrong with meshid in a cluster, and what to do",

@@ -3,9 +3,13 @@
  */
 
 import { join } from "node:path";
-import { isOperatorError, messageOf } from "../core/errors.ts";
+import { isOperatorError, messageOf, OperatorError } from "../core/errors.ts";
 import { asRecord } from "../core/strict-json.ts";
-import type { ServiceIdentityStatus, TrustDomainStatus } from "../registration/service-identity.ts";
+import type {
+  ServiceIdentityStatus,
+  TrustDomainSpec,
+  TrustDomainStatus,
+} from "../registration/service-identity.ts";
 import { listDirectory, readText } from "./files.ts";
 
 export interface ObservedIdentity {
@@ -19,6 +23,7 @@ export interface ObservedIdentity {
 
 export interface ObservedTrustDomain {
   readonly name: string;
+  readonly spec: TrustDomainSpec;
   readonly status: TrustDomainStatus;
 }
 
@@ -60,6 +65,17 @@ export async function readIdentities(out: string, namespace?: string): Promise<O
   return { identities, unreadable };
 }
 
+/** Of one identity; undefined where there is none. @throws INVALID_INPUT, STORAGE_FAILED when its file cannot be read. */
+export async function readOneIdentity(
+  out: string,
+  { namespace, name }: { readonly namespace: string; readonly name: string },
+): Promise<ObservedIdentity | undefined> {
+  const path = join(out, namespace, `${name}${SUFFIX}`);
+  const found = await readIdentity({ namespace, name, path });
+  if (found === undefined || !("message" in found)) return found;
+  throw new OperatorError("INVALID_INPUT", `${found.path}: ${found.message}`);
+}
+
 /** The identities that have a status, without reading any. @throws NOT_FOUND, STORAGE_FAILED */
 export async function listIdentities(out: string, namespace?: string): Promise<readonly IdentityFile[]> {
   const entries = await listDirectory(out);
@@ -88,6 +104,8 @@ export async function readTrustDomain(out: string): Promise<ObservedTrustDomain 
   const name = asRecord(object["metadata"])?.["name"];
   return {
     name: typeof name === "string" ? name : "",
+    // meshid's own file, made of objects that the schema has accepted.
+    spec: asRecord(object["spec"]) ?? {},
     status: asRecord(object["status"]) ?? {},
   };
 }

@@ -1,71 +1,38 @@
 /**
- * What `renew` and `rotate` have in common: a request is left in STATE, and the user is told who takes it and when.
+ * What `renew` and `rotate` have in common in local mode: a request is left in STATE, and the user is told who takes it and
+ * when.
  */
 
-import { type Milliseconds, milliseconds, type Seconds, seconds } from "../core/brand.ts";
-import { formatDuration } from "../core/duration.ts";
-import { timeoutOf } from "./cluster-cli/follow.ts";
-import { EXIT, type Io } from "./io.ts";
-import { type GivenOptions, isSet } from "./options.ts";
-import { formatData, outputFormat, painter } from "./output.ts";
+import { type Milliseconds, milliseconds } from "../core/brand.ts";
+import type { Io } from "./io.ts";
 import { holderOf, type Places } from "./places.ts";
+import type { Untaken } from "./rotation-target.ts";
 
-export interface LeftRequest {
-  /** As in `renewal of shop/payments`. */
-  readonly what: string;
-  /** For a program. */
-  readonly data: Readonly<Record<string, string>>;
-  readonly places: Places;
-  /** Whether the request still waits. */
-  readonly isWaiting: () => boolean;
+/** Where nobody serves STATE for so long, nobody is about to. */
+const GIVE_UP: Milliseconds = milliseconds(60_000);
+
+/** `start`: when the request was left, by the monotonic clock. */
+export function untakenLocally(
+  { state }: Places,
+  { start, io }: { readonly start: Milliseconds; readonly io: Io },
+): Untaken {
+  const holder = holderOf(state);
+  if (holder !== undefined) return { text: `meshid local (pid ${holder.pid}) has not taken it up yet` };
+  const text = "no meshid process serves this state, the next meshid local on it carries it out";
+  if (io.clock.monotonic() - start < GIVE_UP) return { text };
+  return { text, lost: "Nobody has taken it up within a minute: is a meshid local running on this state?" };
 }
 
-const POLL: Milliseconds = milliseconds(100);
-const WAIT: Seconds = seconds(60);
-
-/** Resolves to the exit code: 1 when `--wait` saw no end of it. */
-export async function reportRequest(request: LeftRequest, options: GivenOptions, io: Io): Promise<number> {
-  const format = outputFormat(options);
-  const holder = holderOf(request.places.state);
-  const timeout = timeoutOf(options, WAIT);
-  const isTaken = isSet(options, "wait") ? await waitUntilTaken(request, timeout, io) : undefined;
-  if (format === "json" || format === "yaml") {
-    const rest = {
-      ...(holder === undefined ? {} : { pid: holder.pid }),
-      ...(isTaken === undefined ? {} : { taken: isTaken }),
-    };
-    io.stdout.write(
-      await formatData({ request: request.data, state: request.places.state, ...rest }, format),
-    );
-  } else {
-    const paint = painter(io);
-    const head = `${paint(isTaken === false ? "warn" : "good", "Requested")} the ${request.what}.`;
-    io.stdout.write(`${head} ${sentence(holder, isTaken, timeout)}\n`);
-  }
-  return isTaken === false ? EXIT.checkFailed : EXIT.ok;
+/** A sentence for who does not wait. */
+export function carriedOutLocally({ state }: Places): string {
+  const holder = holderOf(state);
+  return holder === undefined
+    ? "No meshid process serves this state now: the next meshid local on it carries it out when it starts."
+    : `meshid local (pid ${holder.pid}) carries it out at once; --wait follows it, meshid status shows it.`;
 }
 
-function sentence(
-  holder: { readonly pid: number } | undefined,
-  isTaken: boolean | undefined,
-  timeout: Seconds,
-): string {
-  if (isTaken === true) return "meshid has taken it up.";
-  if (isTaken === false) {
-    const length = timeout === WAIT ? "a minute" : formatDuration(timeout);
-    return `Nobody has taken it up within ${length}: is a meshid local running on this state?`;
-  }
-  if (holder === undefined)
-    return "No meshid process serves this state now: the next meshid local on it carries it out when it starts.";
-  return `meshid local (pid ${holder.pid}) carries it out at once.`;
-}
-
-async function waitUntilTaken({ isWaiting }: LeftRequest, timeout: Seconds, { clock }: Io): Promise<boolean> {
-  const never = new AbortController().signal;
-  const end = clock.monotonic() + timeout * 1000;
-  while (isWaiting()) {
-    if (clock.monotonic() > end) return false;
-    await clock.sleep(POLL, never);
-  }
-  return true;
+/** For a program. */
+export function placesData({ out, state }: Places): Readonly<Record<string, string | number>> {
+  const holder = holderOf(state);
+  return { state, out, ...(holder === undefined ? {} : { pid: holder.pid }) };
 }

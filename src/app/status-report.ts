@@ -9,7 +9,7 @@ import type { AuthorityStatus, ServiceIdentityStatus } from "../registration/ser
 import type { Io } from "./io.ts";
 import type { ObservedIdentities, ObservedIdentity, ObservedTrustDomain } from "./observed-objects.ts";
 import { type GivenOptions, isSet, textOf } from "./options.ts";
-import { type Cell, formatTable, type Paint } from "./output.ts";
+import { type Cell, formatTable, type Paint, visible } from "./output.ts";
 import { didYouMean } from "./suggest.ts";
 import { relativeTime, shortLength } from "./times.ts";
 
@@ -28,7 +28,16 @@ export interface StatusQuestion {
 export const STATUS_FORMATS = ["table", "wide", "json", "yaml"] as const;
 const COLUMNS = ["NAMESPACE", "NAME", "READY", "SPIFFE-ID", "SECRET", "EXPIRES", "AGE"];
 const WIDE_COLUMNS = ["REASON", "MTLS", "RENEWS", "SERIAL", "MESSAGE"];
-const AUTHORITY_COLUMNS = ["KIND", "KEY-ID", "STATE", "EXPIRES", "SIGNED-UNTIL", "SINCE", "WAITING-FOR"];
+const AUTHORITY_COLUMNS = [
+  "KIND",
+  "KEY-ID",
+  "STATE",
+  "EXPIRES",
+  "SIGNED-UNTIL",
+  "SINCE",
+  "WAITS-UNTIL",
+  "WAITING-FOR",
+];
 
 /** @throws INVALID_CONFIGURATION for one namespace and all of them. */
 export function statusQuestion(options: GivenOptions): StatusQuestion {
@@ -51,12 +60,21 @@ export function printStatus(
   const table = identities.length === 0 ? "No identities.\n" : formatTable(header, rows, paint);
   const authorities = trustDomain?.status.authorities ?? [];
   if (trustDomain === undefined || authorities.length === 0) return table;
-  const head = `\n${paint("bold", `Authority of ${trustDomain.name}`)}\n`;
+  const head = `\n${paint("bold", `Authority of ${trustDomain.name}`)}\n${rotationLine(trustDomain, now, paint)}`;
   return `${table}${head}${formatTable(
     AUTHORITY_COLUMNS,
     authorities.map((each) => authorityCells(each, now)),
     paint,
   )}`;
+}
+
+/** What is going on among the keys, and since when; nothing where nothing is. */
+function rotationLine({ status }: ObservedTrustDomain, now: Seconds, paint: Paint): string {
+  const condition = status.conditions?.find(({ type }) => type === "RotationInProgress");
+  if (condition === undefined || condition.status !== "True") return "";
+  const { reason, message, lastTransitionTime } = condition;
+  const since = relative(lastTransitionTime, now);
+  return `Rotation in progress, begun ${since}: ${paint("warn", reason)}: ${visible(message)}\n`;
 }
 
 function identityCells(
@@ -90,7 +108,7 @@ function wideCells({ status }: ObservedIdentity, now: Seconds): readonly Cell[] 
 }
 
 function authorityCells(
-  { kind, keyID, state, notAfter, signedUntil, since, waitingFor }: AuthorityStatus,
+  { kind, keyID, state, notAfter, signedUntil, since, waitingFor, waitingUntil }: AuthorityStatus,
   now: Seconds,
 ): readonly Cell[] {
   return [
@@ -101,6 +119,7 @@ function authorityCells(
     // Nothing is signed with one that is only prepared.
     { text: state === "Prepared" ? "" : relative(signedUntil, now) },
     { text: relative(since, now) },
+    { text: relative(waitingUntil, now) },
     { text: waitingFor ?? "" },
   ];
 }

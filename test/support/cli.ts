@@ -227,7 +227,8 @@ spec: {}
 status:
   authorities:
     - {kind: Root, keyID: aabbcc, state: Active, notBefore: "2026-11-01T00:00:00Z", notAfter: "2027-09-20T10:00:00Z", signedUntil: "2026-12-24T10:00:00Z", since: "2026-11-01T00:00:00Z"}
-    - {kind: Root, keyID: ddeeff, state: Prepared, notBefore: "2026-11-24T00:00:00Z", notAfter: "2027-11-20T10:00:00Z", signedUntil: "2026-11-24T00:00:00Z", since: "2026-11-24T00:00:00Z", waitingFor: propagation until 10:30}
+    - {kind: Root, keyID: ddeeff, state: Prepared, notBefore: "2026-11-24T00:00:00Z", notAfter: "2027-11-20T10:00:00Z", signedUntil: "2026-11-24T00:00:00Z", since: "2026-11-24T00:00:00Z", waitingFor: 2 consumers lack it, waitingUntil: "2026-11-24T12:00:00Z"}
   conditions:
     - {type: Ready, status: "True", reason: Issued, message: all is well, observedGeneration: 1, lastTransitionTime: "2026-11-01T00:00:00Z"}
+    - {type: RotationInProgress, status: "True", reason: WaitingForConsumers, message: 2 lack it, observedGeneration: 1, lastTransitionTime: "2026-11-24T00:00:00Z"}
 `;

@@ -53,6 +53,10 @@ export function toObserved({ metadata, spec, status = {} }: ServiceIdentity): Ob
   return { namespace, name, creationTimestamp, spec: { ...spec }, status };
 }
 
-export function toObservedTrustDomain({ metadata, status = {} }: TrustDomainObject): ObservedTrustDomain {
-  return { name: metadata.name, status };
+export function toObservedTrustDomain({
+  metadata,
+  spec,
+  status = {},
+}: TrustDomainObject): ObservedTrustDomain {
+  return { name: metadata.name, spec, status };
 }

@@ -3,10 +3,10 @@
  * been replaced.
  */
 
-import { OperatorError } from "../../core/errors.ts";
+import { OperatorError, quoted } from "../../core/errors.ts";
 import type { TrustDomainStatus } from "../../registration/service-identity.ts";
 import type { ObservedIdentity } from "../observed-objects.ts";
-import type { Cell } from "../output.ts";
+import { type Cell, wrap } from "../output.ts";
 import type { Progress } from "./follow.ts";
 import { grouped, progressBar } from "./panel.ts";
 import { type AskedRotation, activeKey, faultIn, isUnder, type Rotation } from "./rotation.ts";
@@ -35,17 +35,23 @@ export function fallingWith(status: TrustDomainStatus, { kind }: Rotation): Read
   return new Set(issuing.map(({ keyID }) => keyID));
 }
 
+/** What comes from a key that is not published any more is not new, whenever that key was given up. */
 export function reissued(
   identities: readonly ObservedIdentity[],
+  { authorities = [] }: TrustDomainStatus,
   { kind, oldKey, fallen }: Pick<Distrust, "kind" | "oldKey" | "fallen">,
 ): Reissued {
+  const signer = kind === "JWT" ? "JWT" : "Issuing";
+  const good = new Set(authorities.filter((slot) => slot.kind === signer).map(({ keyID }) => keyID));
+  good.delete(oldKey);
+  for (const keyID of fallen) good.delete(keyID);
   let total = 0;
   const left: string[] = [];
   for (const identity of identities) {
     const keys = kind === "JWT" ? tokenKeys(identity) : certificateKeys(identity);
     if (keys.length === 0) continue;
     total++;
-    if (keys.some((key) => key === oldKey || fallen.has(key))) left.push(described(identity));
+    if (!keys.every((key) => good.has(key))) left.push(described(identity));
   }
   return { done: total - left.length, total, left };
 }
@@ -87,24 +93,22 @@ export function named(items: readonly string[]): string {
  * @throws INVALID_CONFIGURATION saying what breaks and what does not.
  */
 export function requireConfirmation(
-  { kind }: Rotation,
-  {
-    name,
-    keyID,
-    confirm,
-  }: { readonly name: string; readonly keyID: string; readonly confirm: string | undefined },
+  { kind, word }: Rotation,
+  given: { readonly name: string; readonly keyID: string; readonly confirm: string | undefined },
 ): void {
+  const { name, keyID, confirm } = given;
   if (confirm === name) return;
   const problem =
-    confirm === undefined
-      ? "--confirm: is missing"
-      : `--confirm: ${JSON.stringify(confirm)} is not the trust domain`;
+    confirm === undefined ? "--confirm: is missing" : `--confirm: ${quoted(confirm)} is not the trust domain`;
   const { breaks, holds } = kind === "JWT" ? JWT_EFFECTS : ROOT_EFFECTS;
   const text = [
-    `${problem}; expected --confirm ${name}, which says that you accept this for key ${keyID}:`,
-    ...breaks.map((line) => `  breaks: ${line}`),
-    ...holds.map((line) => `  holds:  ${line}`),
-    `  A key that is merely old needs none of it: meshid rotate ${kind === "JWT" ? "jwt" : "root"} replaces it and breaks nothing.`,
+    `${problem}; expected --confirm ${name}, which says that you accept this for the ${word} key ${keyID}:`,
+    ...breaks.flatMap((effect) => item("breaks", effect)),
+    ...holds.flatMap((effect) => item("holds", effect)),
+    ...item(
+      "else",
+      `a key that is merely old needs none of it: meshid rotate ${word} replaces it and breaks nothing`,
+    ),
   ];
   throw new OperatorError("INVALID_CONFIGURATION", text.join("\n"));
 }
@@ -116,27 +120,34 @@ interface Effects {
 
 const ROOT_EFFECTS: Effects = {
   breaks: [
-    "from when a workload has the new bundle it refuses every peer that still shows a certificate under this root,",
-    "and a workload with its new certificate is refused by every peer that still has the old bundle: for pods that is",
-    "up to two minutes each (kubelet), for programs that read their files only at their start until they start anew.",
-    "Who has fetched the bundle from meshid's address refuses until the next fetch.",
+    "a workload that has the new bundle refuses every peer that still shows a certificate under this root",
+    "a workload that has its new certificate is refused by every peer that still has the old bundle",
+    "both last, for each workload, until it has its new files (pods: up to two minutes, by kubelet) and has read them: a program that reads them only when it starts must be started anew",
+    "who fetches the bundle from meshid's address refuses until the next fetch",
   ],
   holds: [
-    "tokens (JWT): other keys sign them. Names, SPIFFE IDs and Secrets stay.",
-    "connections that are open stay open, a thief's too: start anew what must not go on talking.",
-    "roots in spec.bundle.additionalRoots stay trusted.",
+    "tokens: other keys sign them; names, SPIFFE IDs and Secrets stay",
+    "connections that are open stay open, a thief's too: start anew what must not go on talking",
+    "roots in spec.bundle.additionalRoots stay trusted",
   ],
 };
 
 const JWT_EFFECTS: Effects = {
   breaks: [
-    "every token that this key has signed is refused by who has the new JWKS, until its owner has a new one: for pods",
-    "up to two minutes (kubelet), for programs that read the file only at their start until they start anew.",
-    "Who keeps a copy of the JWKS accepts a thief's tokens, and refuses the new ones, until the copy is fetched again:",
-    "Envoy 10 minutes, istiod 20. Start them anew where that is too long.",
+    "who has the new JWKS refuses every token of this key, until the token's owner has a new one (pods: up to two minutes, by kubelet) and has read it: a program that reads it only when it starts must be started anew",
+    "who keeps a copy of the JWKS refuses the new tokens, and accepts a thief's, until the copy is fetched again (Envoy: 10 minutes, istiod: 20): start it anew where that is too long",
   ],
-  holds: ["certificates and mTLS: other keys sign them.", "audiences, issuer and key names stay."],
+  holds: ["certificates and mTLS: other keys sign them", "issuer, audiences and names stay"],
 };
+
+const WIDTH = 100;
+
+function item(label: string, text: string): readonly string[] {
+  const indent = 10;
+  return wrap(text, WIDTH - indent).map((line, index) => {
+    return `  ${(index === 0 ? `${label}:` : "").padEnd(indent - 2)}${line}`;
+  });
+}
 
 function amount({ done, total }: Reissued): string {
   return `${grouped(done)} of ${grouped(total)} identities`;

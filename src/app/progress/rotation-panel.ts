@@ -23,18 +23,20 @@ const STYLES = { Prepared: "warn", Active: "good", Retired: "dim" } as const;
 interface RotationView {
   readonly domain: ObservedTrustDomain;
   readonly rotation: Rotation;
+  /** In place of the ordinary one. */
+  readonly title?: string;
   readonly now: Seconds;
   /** Further lines, above the table. */
   readonly facts?: readonly Cell[];
 }
 
-export function rotationPanel({ domain, rotation, now, facts = [] }: RotationView): Panel {
+export function rotationPanel({ domain, rotation, title, now, facts = [] }: RotationView): Panel {
   const { name, status } = domain;
   const condition = status.conditions?.find(({ type }) => type === "RotationInProgress");
   const wrong = status.conditions?.filter((one) => one.status === "False" && WRONG.has(one.type));
   const { bundle } = status;
   return {
-    title: `Rotation of the ${kindWord(rotation)} key of ${name}`,
+    title: title ?? `Rotation of the ${kindWord(rotation)} key of ${name}`,
     facts: [
       ...(condition === undefined ? [] : [{ text: `${condition.reason}: ${condition.message}` }]),
       ...(wrong ?? []).map(({ type, reason, message }): Cell => {
@@ -60,7 +62,7 @@ function rowOf(slot: AuthorityStatus, now: Seconds): readonly Cell[] {
   const { kind, keyID, state, waitingFor, waitingUntil } = slot;
   const since = parseRfc3339(slot.since);
   const until = parseRfc3339(waitingUntil ?? "");
-  const latest = until === undefined ? "" : `; until ${describeInstant(until, now)} at the latest`;
+  const latest = until === undefined ? "" : `; at the latest ${describeInstant(until, now)}`;
   return [
     { text: kind },
     { text: keyID.slice(0, SHORT_KEY) },

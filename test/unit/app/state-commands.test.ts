@@ -26,9 +26,10 @@ describe("meshid status", () => {
       "NAMESPACE   NAME       READY   SPIFFE-ID                                    SECRET         EXPIRES   AGE\n" +
         "shop        payments   True    spiffe://cluster.local/ns/shop/sa/payments   payments-tls   in 12h    3d\n" +
         "\nAuthority of cluster.local\n" +
-        "KIND   KEY-ID   STATE      EXPIRES   SIGNED-UNTIL   SINCE          WAITING-FOR\n" +
-        "Root   aabbcc   Active     in 300d   in 30d         23 days ago    -\n" +
-        "Root   ddeeff   Prepared   in 361d   -              10 hours ago   propagation until 10:30\n",
+        "Rotation in progress, begun 10 hours ago: WaitingForConsumers: 2 lack it\n" +
+        "KIND   KEY-ID   STATE      EXPIRES   SIGNED-UNTIL   SINCE          WAITS-UNTIL   WAITING-FOR\n" +
+        "Root   aabbcc   Active     in 300d   in 30d         23 days ago    -             -\n" +
+        "Root   ddeeff   Prepared   in 361d   -              10 hours ago   in 2h         2 consumers lack it\n",
     );
     expect(stderr).toMatch(/^No meshid process serves .*: nothing is renewed\. Start it with: meshid local/);
     expect(code).toBe(0);
@@ -129,7 +130,9 @@ describe("meshid renew and rotate", () => {
       /^Requested the renewal of shop\/payments\. No meshid process serves this state now: the next meshid local/,
     );
     const rotation = await cli(["rotate", "issuing", "--out", out]);
-    expect(rotation.stdout).toMatch(/^Requested the rotation of the issuing key\./);
+    expect(rotation.stdout).toMatch(
+      /^Requested the rotation of the issuing key of cluster\.local\. No meshid process/,
+    );
     expect([renewal.code, rotation.code]).toEqual([0, 0]);
     expect(await requestsIn(out)).toEqual(
       expect.arrayContaining([
@@ -139,11 +142,157 @@ describe("meshid renew and rotate", () => {
     );
   });
 
-  it("end with 1 when nobody takes the request while they wait", async () => {
+  const ROOT = ["rotate", "root", "--compromised"];
+
+  it("ask that a key is distrusted, and name it", async () => {
     await using scratch = await makeScratch();
     const out = await makeOut(scratch, pki);
-    const { code, stdout } = await cli(["rotate", "root", "--out", out, "--wait"]);
-    expect(stdout).toContain("Nobody has taken it up within a minute");
+    const { code, stdout } = await cli([...ROOT, "--confirm", "cluster.local", "--out", out]);
+    expect(stdout).toMatch(
+      /^Requested that nobody trusts the root key aabbcc of cluster\.local any more\. No meshid/,
+    );
+    expect(code).toBe(0);
+    expect(await requestsIn(out)).toEqual([{ kind: "rotate", authority: "Root", compromised: "aabbcc" }]);
+  });
+
+  it.each<[what: string, args: readonly string[], message: RegExp]>([
+    [
+      "no confirmation",
+      ROOT,
+      /^meshid rotate: --confirm: is missing; expected --confirm cluster\.local, .* key aabbcc:\n {2}breaks: a workload/,
+    ],
+    [
+      "another trust domain",
+      [...ROOT, "--confirm", "cluster"],
+      /--confirm: "cluster" is not the trust domain; expected --confirm cluster\.local/,
+    ],
+    [
+      "an issuing key",
+      ["rotate", "issuing", "--compromised", "--confirm", "cluster.local"],
+      /can only be distrusted with its root.*expected meshid rotate root --compromised/,
+    ],
+    [
+      "a kind that has no active key",
+      ["rotate", "jwt", "--compromised", "--confirm", "cluster.local"],
+      /shows no active jwt key/,
+    ],
+    [
+      "a confirmation of nothing",
+      ["rotate", "root", "--confirm", "cluster.local"],
+      /--confirm: says yes to what --compromised breaks/,
+    ],
+  ])("leave nothing for %s", async (_, args, message) => {
+    await using scratch = await makeScratch();
+    const out = await makeOut(scratch, pki);
+    const { code, stdout, stderr } = await cli([...args, "--out", out]);
+    expect(stderr).toMatch(message);
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(await requestsIn(out)).toEqual([]);
+  });
+
+  it("refuse to make what the Secret of another CA brings", async () => {
+    await using scratch = await makeScratch();
+    const out = await makeOut(scratch, pki);
+    const spec = "spec: {authority: {source: Secret, secretRef: {name: byo-ca}}}";
+    const text = (await readFile(join(out, "trustdomain.yaml"), "utf8")).replace("spec: {}", spec);
+    await scratch.put("out/trustdomain.yaml", text);
+    const plain = await cli(["rotate", "issuing", "--out", out]);
+    expect(plain.stderr).toContain("expected new tls.crt, tls.key and ca.crt in meshid-system/byo-ca/");
+    const stolen = await cli([...ROOT, "--confirm", "cluster.local", "--out", out]);
+    expect(stolen.stderr).toContain(
+      "after that: the annotation meshid.dev/distrust-root: aabbcc in the file",
+    );
+    expect([plain.code, stolen.code]).toEqual([2, 2]);
+    expect(await requestsIn(out)).toEqual([]);
+    // Tokens are meshid's own all the same.
+    expect((await cli(["rotate", "jwt", "--out", out])).code).toBe(0);
+  });
+
+  it("ask for all identities in one request, and say how many and where", async () => {
+    await using scratch = await makeScratch();
+    const out = await makeOut(scratch, pki);
+    await scratch.put("out/bank/ledger.serviceidentity.yaml", statusYaml("ledger", "bank"));
+    await scratch.put("out/bank/new.serviceidentity.yaml", "metadata: {}\nspec: {}\n");
+    const { code, stdout } = await cli(["renew", "--all", "--out", out]);
+    expect(stdout).toMatch(
+      /^Requested the renewal of 2 identities in 2 namespaces \(bank, shop\); left out: 1 without a certificate yet\. No meshid/,
+    );
+    expect(code).toBe(0);
+    expect(await requestsIn(out)).toEqual([
+      {
+        kind: "renew-all",
+        identities: [
+          { namespace: "bank", name: "ledger" },
+          { namespace: "shop", name: "payments" },
+        ],
+      },
+    ]);
+    const one = await cli(["renew", "--all", "-n", "bank", "--out", out, "-o", "json"]);
+    expect(JSON.parse(one.stdout)).toMatchObject({ identities: 1, namespaces: { bank: 1 }, asked: 1 });
+  });
+
+  // Issued an hour before NOW, 2026-11-24T10:00:00Z; notBefore is a minute earlier.
+  it.each([
+    ["2026-11-24T09:00:00Z", 0],
+    ["2026-11-24T09:00:01Z", 1],
+    ["2026-11-24T10:00:01+01:00", 1],
+    ["2026-11-24T10:00:00Z", 1],
+  ])("with --before %s ask for %d", async (before, count) => {
+    await using scratch = await makeScratch();
+    const out = await makeOut(scratch, pki);
+    const { code, stdout } = await cli(["renew", "--all", "--before", before, "--out", out]);
+    expect(code).toBe(0);
+    expect(await requestsIn(out)).toHaveLength(count);
+    if (count === 0)
+      expect(stdout).toBe(
+        "Nothing to renew in any namespace; left out: 1 issued at 2026-11-24T09:00:00Z or later.\n",
+      );
+  });
+
+  it.each<[what: string, args: readonly string[], message: RegExp]>([
+    ["a name and --all", ["payments", "--all"], /NAME: cannot be used with --all/],
+    ["neither", [], /NAME: is missing; expected the identity's name, or --all/],
+    ["--before alone", ["payments", "--before", "2026-11-24T09:00:00Z"], /--before: needs --all/],
+    [
+      "a future instant",
+      ["--all", "--before", "2026-11-24T10:00:01Z"],
+      /is in the future, and it is 2026-11-24T10:00:00Z/,
+    ],
+    [
+      "a duration",
+      ["--all", "--before", "2h"],
+      /--before: "2h" is no instant; expected RFC 3339, as 2026-11-24T09:00:00Z/,
+    ],
+  ])("renew nothing for %s", async (_, args, message) => {
+    await using scratch = await makeScratch();
+    const out = await makeOut(scratch, pki);
+    const { code, stderr } = await cli(["renew", ...args, "--out", out]);
+    expect(stderr).toMatch(message);
+    expect(code).toBe(2);
+    expect(await requestsIn(out)).toEqual([]);
+  });
+
+  it("say that there is nothing to renew where there is no identity", async () => {
+    await using scratch = await makeScratch();
+    const out = await makeOut(scratch, pki);
+    const { code, stdout } = await cli(["renew", "--all", "-n", "empty", "--out", out, "--wait"]);
+    expect(stdout).toBe("Nothing to renew in the namespace empty: there is no identity.\n");
+    expect(code).toBe(0);
+  });
+
+  it.each([
+    ["renewal of one", ["renew", "payments", "-n", "shop"]],
+    ["renewal of all", ["renew", "--all"]],
+    ["rotation", ["rotate", "root"]],
+    ["emergency", [...ROOT, "--confirm", "cluster.local"]],
+  ])("end with 1 when nobody takes a %s while they wait", async (_, args) => {
+    await using scratch = await makeScratch();
+    const out = await makeOut(scratch, pki);
+    const { code, stdout, stderr } = await cli([...args, "--out", out, "--wait"]);
+    expect(stdout).toMatch(
+      /^Requested .*\. Nobody has taken it up within a minute: is a meshid local running/,
+    );
+    expect(stderr).toMatch(/\n1m: Nobody has taken it up within a minute/);
     expect(code).toBe(1);
   });
 

@@ -9,8 +9,9 @@ import { milliseconds } from "../../../../src/core/brand.ts";
 import { messageOf } from "../../../../src/core/errors.ts";
 import { systemRandom } from "../../../../src/core/random.ts";
 import type { KubeRequest } from "../../../../src/kubernetes/client.ts";
+import type { TrustDomainObject } from "../../../../src/registration/service-identity.ts";
 import { NOW } from "../../../support/cli.ts";
-import { condition, identityFact, trustDomain } from "../../../support/doctor-facts.ts";
+import { at, condition, HOUR, identityFact, slot, trustDomain } from "../../../support/doctor-facts.ts";
 import { type Answer, type FakeSession, fakeSession } from "../../../support/fake-session.ts";
 
 const API = "/apis/meshid.dev/v1alpha1";
@@ -199,12 +200,106 @@ describe("renew", () => {
   });
 });
 
+describe("renew --all", () => {
+  const NAMES = ["a", "b", "c"];
+
+  /** An API server with three identities, of which each is renewed as soon as it was asked for, unless `refusal` says no. */
+  function server(
+    refusal: (name: string, attempt: number) => Answer | undefined = () => undefined,
+  ): FakeSession {
+    const values = new Map<string, string>();
+    const attempts = new Map<string, number>();
+    return fakeSession(({ method, path, body }) => {
+      if (path === ALL || path === SHOP)
+        return listOf(
+          ...NAMES.map((name) => {
+            const { identity } = identityFact({ name });
+            return { ...identity, status: { ...identity.status, lastManualRenewal: values.get(name) } };
+          }),
+        );
+      const name = path.split("/").at(-1) ?? "";
+      if (method !== "PATCH") return { status: 404, reason: "NotFound" };
+      attempts.set(name, (attempts.get(name) ?? 0) + 1);
+      const answer = refusal(name, attempts.get(name) ?? 0);
+      if (answer === undefined)
+        values.set(name, withAnnotation([{ method, path, body }])["meshid.dev/renew"] ?? "");
+      return answer ?? { body: {} };
+    });
+  }
+
+  it("asks for each with one value and follows until all are renewed", async () => {
+    const api = server();
+    const { code, stdout, stderr } = await run(clusterRenew, api, { all: true, wait: true });
+    const patches = api.requests.filter(({ method }) => method === "PATCH");
+    expect(new Set(patches.map((patch) => withAnnotation([patch])["meshid.dev/renew"])).size).toBe(1);
+    expect(patches.map(({ path }) => path)).toEqual(NAMES.map((name) => `${SHOP}/${name}`));
+    expect(stdout).toBe("Renewed 3 identities in the namespace shop.\n");
+    expect(stderr).toBe(
+      "0s: asking for the renewal of 3 identities in the namespace shop\n0s: 3 of 3 renewed\n",
+    );
+    expect(code).toBe(0);
+  });
+
+  it("goes on where one is refused, names it, and ends with 1", async () => {
+    const api = server((name) => (name === "b" ? { status: 422, reason: "Invalid" } : undefined));
+    const { code, stdout, stderr } = await run(clusterRenew, api, { all: true, wait: true, output: "json" });
+    expect(stderr).toContain(`meshid renew: shop/b: PATCH ${SHOP}/b: HTTP 422\n`);
+    expect(JSON.parse(stdout)).toMatchObject({
+      identities: 3,
+      asked: 2,
+      refused: [{ namespace: "shop", name: "b" }],
+      done: true,
+      renewed: 2,
+      waiting: [],
+    });
+    expect(code).toBe(1);
+  });
+
+  it("counts no identity that was deleted meanwhile", async () => {
+    const api = server((name) => (name === "b" ? { status: 404, reason: "NotFound" } : undefined));
+    const { code, stdout } = await run(clusterRenew, api, { all: true, wait: true });
+    expect(stdout).toBe("Renewed 2 identities in the namespace shop.\n");
+    expect(code).toBe(0);
+  });
+
+  it("asks again where the API server is away for a moment", async () => {
+    const api = server((_, attempt) => (attempt < 3 ? { status: 503 } : undefined));
+    expect((await run(clusterRenew, api, { all: true })).code).toBe(0);
+  });
+
+  it("stops where the API server stays away, and says how to go on", async () => {
+    const api = server((name) => (name === "a" ? undefined : "unreachable"));
+    const { code, stdout, stderr } = await run(clusterRenew, api, { all: true, wait: true });
+    expect(stdout).toMatch(
+      /^Requested the renewal of 1 identity in the namespace shop\. 2 were not asked for: meshid renew --all --before 2026-11-24T10:00:00Z goes on where this ended\.\n$/,
+    );
+    expect(stderr).toContain("cannot be reached");
+    expect(code).toBeUndefined();
+  });
+
+  it("ends with 1 where one is not renewed in time, and says why", async () => {
+    const conditions = [condition("X509Issued", "False", "SecretConflict", "delete it")];
+    const broken = identityFact({ name: "broken", status: { conditions } }).identity;
+    const api = fakeSession(({ method }) => (method === "PATCH" ? { body: {} } : listOf(payments, broken)));
+    const { code, stdout } = await run(clusterRenew, api, { all: true, wait: true, timeout: "5s" });
+    expect(stdout).toContain(
+      "and it is not done yet: 0 of 2 renewed; not shop/broken: X509Issued is False: SecretConflict: delete it. meshid doctor",
+    );
+    expect(code).toBe(1);
+  });
+});
+
 describe("rotate", () => {
   const rotate = (session: ClusterSession, options: GivenOptions, io: Io): Promise<number> =>
     clusterRotate(session, { word: "root", kind: "Root" }, { options, io });
+  const serving = (now: TrustDomainObject, ...identities: readonly unknown[]): FakeSession =>
+    fakeSession(({ path }) => {
+      if (path === DOMAINS) return listOf(domain);
+      return path === ALL ? listOf(...identities) : { body: now };
+    });
 
   it("sets the annotation of the TrustDomain that is served", async () => {
-    const api = fakeSession(() => listOf(domain));
+    const api = serving(domain);
     const { code, stdout } = await run(rotate, api);
     expect(withAnnotation(api.requests)).toEqual({ "meshid.dev/rotate-root": expect.any(String) });
     expect(api.requests.at(-1)?.path).toBe(`${DOMAINS}/mesh.example`);
@@ -213,8 +308,7 @@ describe("rotate", () => {
   });
 
   it("ends with 1 when it is not done in time, and says where it stands", async () => {
-    const api = fakeSession(({ path }) => (path === DOMAINS ? listOf(domain) : { body: domain }));
-    const { code, stdout } = await run(rotate, api, { wait: true, timeout: "1m" });
+    const { code, stdout } = await run(rotate, serving(domain), { wait: true, timeout: "1m" });
     expect(stdout).toContain("it is not done yet: asked for; the controller has not taken it up yet.");
     expect(code).toBe(1);
   });
@@ -225,5 +319,116 @@ describe("rotate", () => {
       fakeSession(() => listOf()),
     );
     expect(stderr).toMatch(/has no TrustDomain; expected one that a meshid controller serves/);
+  });
+
+  describe("--compromised", () => {
+    const given = { compromised: true, confirm: "mesh.example" } as const;
+    const slots = [
+      slot("Root", { keyID: "root-2", since: at(-60) }),
+      slot("Issuing", { keyID: "issuing-2" }),
+      slot("JWT"),
+    ];
+    const gone = trustDomain({ authorities: slots });
+    const under = (name: string, authorityKeyID: string): unknown => {
+      const { identity } = identityFact({ name });
+      const { x509 } = identity.status ?? {};
+      return { ...identity, status: { ...identity.status, x509: { ...x509, authorityKeyID } } };
+    };
+
+    it("sets the annotation with the key that is active, after a confirmation only", async () => {
+      const api = serving(domain);
+      const refused = await run(rotate, api, { compromised: true });
+      expect(refused.stderr).toMatch(
+        /^--confirm: is missing; expected --confirm mesh\.example.* for the root key root-1:\n {2}breaks: a workload/,
+      );
+      expect(api.requests.every(({ method }) => method === "GET")).toBe(true);
+      expect((await run(rotate, api, given)).code).toBe(0);
+      expect(withAnnotation(api.requests)).toEqual({ "meshid.dev/distrust-root": "root-1" });
+    });
+
+    it("follows until the key is gone and everything under it is issued anew", async () => {
+      const identities = [under("a", "issuing-2"), under("b", "issuing-2")];
+      const { code, stdout } = await run(rotate, serving(gone, ...identities), { ...given, wait: true });
+      expect(stdout).toBe(
+        "Distrusted the root key of mesh.example: root-1 is out of every bundle, root-2 signs; 2 of 2 identities have new certificates.\n",
+      );
+      expect(code).toBe(0);
+    });
+
+    it("is not done while one has its certificate from what fell, or the key is there", async () => {
+      const late = serving(gone, under("a", "issuing-1"), under("b", "issuing-2"));
+      const first = await run(rotate, late, { ...given, wait: true, timeout: "2s" });
+      expect(first.stdout).toContain(
+        "root-2 signs; new certificates for 1 of 2 identities. It goes on by itself",
+      );
+      const there = await run(rotate, serving(domain, under("a", "issuing-2")), {
+        ...given,
+        wait: true,
+        timeout: "2s",
+      });
+      expect(there.stdout).toContain("not done yet: asked for; the controller has not taken it up yet.");
+      expect([first.code, there.code]).toEqual([1, 1]);
+    });
+
+    it("run again means the key that is gone, not its successor", async () => {
+      const annotated = {
+        ...gone,
+        metadata: { ...gone.metadata, annotations: { "meshid.dev/distrust-root": "root-1" } },
+      };
+      const api = fakeSession(({ path }) => {
+        if (path === DOMAINS) return listOf(annotated);
+        return path === ALL ? listOf(under("a", "issuing-2"), under("b", "issuing-0")) : { body: annotated };
+      });
+      const again = await run(rotate, api, given);
+      expect(again.stdout).toMatch(
+        /^Nothing was asked for: the root key root-1 of mesh\.example was distrusted within the hour/,
+      );
+      expect(again.stdout).toContain(
+        "kubectl annotate --overwrite trustdomain mesh.example meshid.dev/distrust-root=KEY-ID.",
+      );
+      const followed = await run(rotate, api, { ...given, wait: true, timeout: "2s" });
+      expect(followed.stdout).toContain("new certificates for 1 of 2 identities");
+      expect(api.requests.every(({ method }) => method === "GET")).toBe(true);
+      expect([again.code, followed.code]).toEqual([0, 1]);
+    });
+
+    it("means the successor once it has signed for long", async () => {
+      const old = trustDomain({
+        authorities: [slot("Root", { keyID: "root-2", since: at(-2 * HOUR) }), slot("Issuing")],
+      });
+      const annotated = {
+        ...old,
+        metadata: { ...old.metadata, annotations: { "meshid.dev/distrust-root": "root-1" } },
+      };
+      const api = fakeSession(({ path }) => (path === DOMAINS ? listOf(annotated) : { body: annotated }));
+      await run(rotate, api, given);
+      expect(withAnnotation(api.requests)).toEqual({ "meshid.dev/distrust-root": "root-2" });
+    });
+
+    it("counts tokens for a JWT key", async () => {
+      const jwtGone = trustDomain({
+        authorities: [slot("Root"), slot("Issuing"), slot("JWT", { keyID: "jwt-2" })],
+      });
+      const holding = (name: string, ...keys: readonly string[]): unknown => {
+        const tokens = keys.map((keyID) => ({ audience: keyID, key: keyID, keyID, notAfter: at(HOUR) }));
+        return identityFact({ name, status: { jwt: { tokens, secretName: "t" } } }).identity;
+      };
+      const api = serving(jwtGone, holding("a", "jwt-2"), holding("b", "jwt-2", "jwt-1"), holding("c"));
+      const jwt = (session: ClusterSession, options: GivenOptions, io: Io): Promise<number> =>
+        clusterRotate(session, { word: "jwt", kind: "JWT" }, { options, io });
+      const { stdout } = await run(jwt, api, { ...given, wait: true, timeout: "2s" });
+      expect(withAnnotation(api.requests)).toEqual({ "meshid.dev/distrust-jwt": "jwt-1" });
+      expect(stdout).toContain("jwt-2 signs; new tokens for 1 of 2 identities.");
+    });
+
+    it("does not count what the user may not list", async () => {
+      const api = fakeSession(({ path }) => {
+        if (path === DOMAINS) return listOf(domain);
+        return path === ALL ? FORBIDDEN : { body: gone };
+      });
+      const { code, stdout } = await run(rotate, api, { ...given, wait: true });
+      expect(stdout).toContain("you may not see whose certificates are new");
+      expect(code).toBe(0);
+    });
   });
 });
