@@ -19,6 +19,7 @@ import {
 } from "./checks/installation.ts";
 import { checkIstio, checkIstioTrustDomain, checkMeshPods, checkMeshPolicies } from "./checks/mesh.ts";
 import { checkClocks, checkJournal, checkLeader, checkReconciling } from "./checks/operation.ts";
+import { checkRotation } from "./checks/rotation.ts";
 import type { Facts } from "./facts.ts";
 import type { Finding, Verdict } from "./finding.ts";
 
@@ -34,6 +35,7 @@ export const CHECKS: Readonly<Record<string, (facts: Facts) => Verdict>> = {
   "trust-domain": checkTrustDomain,
   "trust-domain-name": checkTrustDomainName,
   "authority-keys": checkAuthorityKeys,
+  rotation: checkRotation,
   bundles: checkBundles,
   reconciling: checkReconciling,
   identities: checkIdentities,

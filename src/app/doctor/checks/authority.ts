@@ -16,12 +16,12 @@ import { counted, failed, named, ok, skipped, type Verdict, warning } from "../f
 import { optionIn } from "../operator-options.ts";
 
 /** A successor is there by 1/2 and signs by 3/4 of a key's life. */
-const SHARE = { warning: 0.6, failed: 0.8 } as const;
+const SHARE = { warning: 0.6, lastQuarter: 0.75, failed: 0.8 } as const;
 const KINDS: readonly AuthorityKind[] = ["Root", "Issuing", "JWT"];
 /** Reasons of conditions that wait for their time or for others, beside those that are True. */
 const ORDINARY: ReadonlySet<string> = new Set(["Idle", "Publishing", "Bootstrapping"]);
 /** Reasons that call for a person, although nothing is refused. */
-const UNUSUAL: ReadonlySet<string> = new Set(["ConsumersExcluded", "Paused", "Degraded"]);
+const UNUSUAL: ReadonlySet<string> = new Set(["Degraded"]);
 
 export function checkTrustDomain({ trustDomains, operatorNamespace }: Facts): Verdict {
   if (!trustDomains.known) return skipped(trustDomains.why);
@@ -82,11 +82,14 @@ export function checkTrustDomainName({ trustDomains }: Facts): Verdict {
   return ok(`${name} is a name of your own`);
 }
 
-export function checkAuthorityKeys({ trustDomains, serverNow }: Facts): Verdict {
+export function checkAuthorityKeys({ trustDomains, serverNow: now }: Facts): Verdict {
   if (!trustDomains.known) return skipped(trustDomains.why);
-  const slots = servedAmong(trustDomains.value)?.status?.authorities;
+  const domain = servedAmong(trustDomains.value);
+  const slots = domain?.status?.authorities;
   if (slots === undefined || slots.length === 0) return skipped("the TrustDomain shows no keys yet");
-  const verdicts = KINDS.map((kind) => keyVerdict(kind, slots, serverNow));
+  const verdicts = KINDS.map((kind) =>
+    keyVerdict(kind, slots, { now, secret: secretFor(kind, domain?.spec) }),
+  );
   return (
     verdicts.find(({ result }) => result === "failed") ??
     verdicts.find(({ result }) => result === "warning") ??
@@ -94,11 +97,21 @@ export function checkAuthorityKeys({ trustDomains, serverNow }: Facts): Verdict 
   );
 }
 
-function keyVerdict(kind: AuthorityKind, all: readonly AuthorityStatus[], now: Seconds): Verdict {
+/** The Secret that keys of this kind come from, where someone else's CA makes them. */
+function secretFor(kind: AuthorityKind, spec: TrustDomainObject["spec"] | undefined): string | undefined {
+  const { source, secretRef } = spec?.authority ?? {};
+  return kind === "JWT" || source !== "Secret" ? undefined : (secretRef?.name ?? "");
+}
+
+function keyVerdict(
+  kind: AuthorityKind,
+  all: readonly AuthorityStatus[],
+  { now, secret }: { readonly now: Seconds; readonly secret: string | undefined },
+): Verdict {
   const slots = all.filter((slot) => slot.kind === kind);
   const active = slots.find(({ state }) => state === "Active");
   const word = kind === "JWT" ? "jwt" : kind.toLowerCase();
-  const see = "see the checks leader and trust-domain";
+  const see = "see the checks leader, trust-domain and rotation";
   if (active === undefined) return failed(`no ${word} key is active`, see);
   const [notBefore, notAfter] = [parseRfc3339(active.notBefore), parseRfc3339(active.notAfter)];
   if (notBefore === undefined || notAfter === undefined) return ok(`${word} key ${active.keyID}`);
@@ -106,19 +119,33 @@ function keyVerdict(kind: AuthorityKind, all: readonly AuthorityStatus[], now: S
   const ends = `the ${word} key ${active.keyID} ends ${describeInstant(notAfter, now)}`;
   const prepared = slots.find(({ state }) => state === "Prepared");
   if (share >= 1) return failed(`${ends}: it is past its life`, see);
-  if (share > SHARE.failed) {
-    const why =
-      prepared === undefined
-        ? "there is no successor"
-        : `its successor ${prepared.keyID} waits: ${prepared.waitingFor ?? "for nothing"}`;
-    return failed(
-      `${ends}, and ${why}`,
-      prepared === undefined ? see : `look at the consumers that it waits for; ${see}`,
-    );
-  }
-  if (share > SHARE.warning && prepared === undefined)
-    return warning(`${ends}, and there is no successor yet`, `${see}; meshid rotate ${word} asks for one`);
+  const why =
+    prepared === undefined
+      ? "there is no successor yet"
+      : `its successor ${prepared.keyID} waits: ${prepared.waitingFor ?? "for nothing"}`;
+  const remedy = remedyFor({ word, hasSuccessor: prepared !== undefined, secret, see });
+  if (share > SHARE.failed) return failed(`${ends}, and ${why}`, remedy);
+  if (share > SHARE.lastQuarter)
+    return warning(`${ends}, in the last quarter of its life, and ${why}`, remedy);
+  if (share > SHARE.warning && prepared === undefined) return warning(`${ends}, and ${why}`, remedy);
   return ok(`${word} key ends ${describeInstant(notAfter, now)}`);
+}
+
+function remedyFor({
+  word,
+  hasSuccessor,
+  secret,
+  see,
+}: {
+  readonly word: string;
+  readonly hasSuccessor: boolean;
+  readonly secret: string | undefined;
+  readonly see: string;
+}): string {
+  if (hasSuccessor) return `look at the consumers that it waits for; ${see}`;
+  if (secret !== undefined)
+    return `write a new tls.crt, tls.key and ca.crt into the Secret ${secret} of the operator's namespace: it comes from another CA, and meshid makes none`;
+  return `${see}; meshid rotate ${word} asks for one`;
 }
 
 export function checkBundles(facts: Facts): Verdict {

@@ -67,6 +67,7 @@ describe("a cluster in which nothing is wrong", () => {
       "trust-domain",
       "trust-domain-name",
       "authority-keys",
+      "rotation",
       "bundles",
       "reconciling",
       "identities",
@@ -246,7 +247,7 @@ describe("a fault", () => {
       /AuthorityReady is False: JournalMissing: it is gone/,
     ],
     [
-      "trust-domain",
+      "rotation",
       "warning",
       "consumers that are excluded",
       healthy({
@@ -254,7 +255,7 @@ describe("a fault", () => {
           trustDomain({ conditions: [condition("RotationInProgress", "True", "ConsumersExcluded")] }),
         ]),
       }),
-      /ConsumersExcluded/,
+      /goes on without consumers .*: because/,
     ],
     [
       "trust-domain",
@@ -334,6 +335,101 @@ describe("a fault", () => {
         ]),
       }),
       /jwt key .*no successor yet/,
+    ],
+    [
+      "authority-keys",
+      "warning",
+      "a key in its last quarter with a successor that waits",
+      healthy({
+        trustDomains: is([
+          trustDomain({
+            authorities: [
+              slot("Root"),
+              slot("Issuing", { notAfter: at(HOUR * 0.3) }),
+              slot("Issuing", { state: "Prepared", keyID: "i2", waitingFor: "shop" }),
+              slot("JWT"),
+            ],
+          }),
+        ]),
+      }),
+      /issuing-1 ends in 18m .*, in the last quarter of its life, and its successor i2 waits: shop/,
+    ],
+    [
+      "authority-keys",
+      "warning",
+      "a brought key that ends and is not replaced",
+      healthy({
+        trustDomains: is([
+          trustDomain(
+            { authorities: [slot("Root"), slot("Issuing", { notAfter: at(HOUR / 2) }), slot("JWT")] },
+            { spec: { authority: { source: "Secret", secretRef: { name: "byo-ca" } } } },
+          ),
+        ]),
+      }),
+      /issuing key .*no successor yet/,
+    ],
+    [
+      "rotation",
+      "warning",
+      "a pause that holds up the preparation of a successor",
+      healthy({
+        trustDomains: is([
+          trustDomain(
+            {
+              authorities: [
+                slot("Root"),
+                slot("Issuing", { notBefore: at(-5 * HOUR - 60), notAfter: at(4 * HOUR) }),
+                slot("JWT"),
+              ],
+            },
+            { spec: { rotation: { paused: true } } },
+          ),
+        ]),
+      }),
+      /the successor of the issuing key is prepared in 37m30s .* at the latest, pause or not/,
+    ],
+    [
+      "rotation",
+      "warning",
+      "a closed window that holds up the use of a successor",
+      healthy({
+        trustDomains: is([
+          trustDomain({
+            authorities: [
+              slot("Root"),
+              slot("Issuing"),
+              slot("JWT", { notBefore: at(-5 * HOUR - 60), notAfter: at(4 * HOUR) }),
+              slot("JWT", { state: "Prepared", keyID: "jwt-2" }),
+            ],
+            conditions: [condition("RotationInProgress", "True", "Paused", "held: outside of the windows")],
+          }),
+        ]),
+      }),
+      /held back \(held: outside of the windows\), and the successor of the jwt key is used in 1h45m .* at the latest/,
+    ],
+    [
+      "rotation",
+      "warning",
+      "a consumer that lags for longer than three times the propagation",
+      healthy({
+        trustDomains: is([
+          trustDomain({
+            authorities: [slot("Root"), slot("Root", { state: "Prepared", keyID: "r2", since: at(-5401) })],
+            conditions: [condition("RotationInProgress", "True", "WaitingForConsumers", "shop lacks it")],
+          }),
+        ]),
+      }),
+      /the new Root key r2 is published 90 minutes ago .* and still waits: shop lacks it/,
+    ],
+    [
+      "rotation",
+      "warning",
+      "a propagation that is shorter than istiod's cache, where there are tokens",
+      healthy({
+        trustDomains: is([trustDomain({}, { spec: { rotation: { propagation: "19m" } } })]),
+        identities: is([identityFact({ spec: { jwt: { tokens: [{ audience: "a" }] } } })]),
+      }),
+      /propagation is 19m, and istiod keeps its copy of the JWKS for 20m/,
     ],
     [
       "bundles",
@@ -645,12 +741,59 @@ describe("what is in order", () => {
       }),
     ],
     [
+      "rotation",
+      "a pause while nothing is due",
+      healthy({
+        trustDomains: is([trustDomain({}, { spec: { rotation: { paused: true } } })]),
+      }),
+    ],
+    [
+      "rotation",
+      "a consumer that lags for no longer than three times the propagation",
+      healthy({
+        trustDomains: is([
+          trustDomain({
+            authorities: [slot("Root"), slot("Root", { state: "Prepared", keyID: "r2", since: at(-5400) })],
+            conditions: [condition("RotationInProgress", "True", "WaitingForConsumers", "shop lacks it")],
+          }),
+        ]),
+      }),
+    ],
+    [
+      "rotation",
+      "a short propagation without tokens",
+      healthy({ trustDomains: is([trustDomain({}, { spec: { rotation: { propagation: "1m" } } })]) }),
+    ],
+    [
+      "rotation",
+      "a short propagation without Istio",
+      healthy(
+        {
+          trustDomains: is([trustDomain({}, { spec: { rotation: { propagation: "1m" } } })]),
+          identities: is([identityFact({ spec: { jwt: { tokens: [{ audience: "a" }] } } })]),
+        },
+        { servesPolicies: is(false), controlPlanes: is([]) },
+      ),
+    ],
+    [
       "credentials",
       "one whose renewal is not due although little of its life is left",
       healthy({ serverNow: seconds(NOW + 23 * HOUR - 1) }),
     ],
   ])("%s: ok for %s", (name, _, facts) => {
     expect(resultOf(name, facts)).toMatchObject({ result: "ok" });
+  });
+
+  it("sends who brings a CA to its Secret, since nothing else makes a successor", () => {
+    const authorities = [slot("Root"), slot("Issuing", { notAfter: at(HOUR / 2) }), slot("JWT")];
+    const spec = { authority: { source: "Secret", secretRef: { name: "byo-ca" } } } as const;
+    const { remedy } = resultOf(
+      "authority-keys",
+      healthy({ trustDomains: is([trustDomain({ authorities }, { spec })]) }),
+    );
+    expect(remedy).toMatch(
+      /^write a new tls\.crt, tls\.key and ca\.crt into the Secret byo-ca of the operator's namespace/,
+    );
   });
 
   it("does not blame twice: why an identity is not Ready is no matter of reconciling", () => {
@@ -719,7 +862,7 @@ describe("printFindings", () => {
     expect(lines.find((line) => line.startsWith("SKIPPED"))).toBe(
       "SKIPPED  journal             you may not look",
     );
-    expect(lines.at(-2)).toBe("1 failed, 1 warning, 1 skipped, 16 ok");
+    expect(lines.at(-2)).toBe("1 failed, 1 warning, 1 skipped, 17 ok");
   });
 
   it("lets no text of the cluster steer the terminal", () => {
