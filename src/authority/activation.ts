@@ -3,8 +3,10 @@
  */
 
 import { type Seconds, seconds } from "../core/brand.ts";
-import type { Draft, RotationInput, Waiting } from "./rotation-plan.ts";
-import { instantOfLife, type Journal, LATEST_SHARE, type Slot } from "./slot.ts";
+import { toRfc3339 } from "../core/clock.ts";
+import { latestLimit } from "./limits.ts";
+import type { Draft, Hold, RotationInput, Waiting } from "./rotation-plan.ts";
+import { instantOfLife, type Journal, type Slot } from "./slot.ts";
 
 /** A process that was away may need to publish first; it is given no more than this share of the active slot's life. */
 const RETURN_SHARE = 7 / 8;
@@ -42,11 +44,20 @@ export function planActivation(input: ActivationInput, draft: Draft): void {
   const ready = from === undefined ? undefined : seconds(from + policy.propagation);
   const latest = latestActivation(input);
   const isExpired = now >= active.notAfter;
-  if (isHeld && ready !== undefined && (now >= ready || isExpired)) {
+  const isReady = isHeld && ready !== undefined && (now >= ready || isExpired);
+  const hold = isReady && !isExpired ? policy.holdAt?.(now) : undefined;
+  if (isReady && hold === undefined) {
     draft.steps.push({ step: "Activate", kind, keyID });
     return;
   }
-  const waiting = waitingOf(prepared, lacking, { now, ready, latest });
+  const excluded = observation?.excluded ?? [];
+  const waiting = {
+    ...(hold === undefined
+      ? waitingOf(prepared, lacking, { now, ready, latest })
+      : heldBack(prepared, hold, latest)),
+    ...(excluded.length === 0 ? {} : { excluded }),
+  };
+  if (hold?.opensAt !== undefined) draft.wakes.push(hold.opensAt);
   // A look costs nothing: what nobody has looked for is not forced before there was time to.
   const unseen = lacking === undefined ? Math.min(MAX_UNSEEN, policy.propagation) : 0;
   if (now >= latest + unseen) {
@@ -65,7 +76,7 @@ export function planActivation(input: ActivationInput, draft: Draft): void {
  * published anything. The root above an issuing certificate has had all that.
  */
 function latestActivation({ journal, policy, prepared, active }: ActivationInput): Seconds {
-  const planned = instantOfLife(active, LATEST_SHARE);
+  const planned = latestLimit(journal, active);
   if (prepared.kind === "Issuing") return planned;
   return seconds(
     Math.max(planned, prepared.since + policy.propagation, afterReturn(journal, active, policy.propagation)),
@@ -74,6 +85,12 @@ function latestActivation({ journal, policy, prepared, active }: ActivationInput
 
 function afterReturn(journal: Journal, active: Slot, propagation: Seconds): number {
   return Math.min(journal.takenOverAt + propagation, instantOfLife(active, RETURN_SHARE));
+}
+
+/** A wait that the policy asks for; it ends at `until` whatever the policy says. */
+export function heldBack({ kind, keyID }: Slot, hold: Hold, until: Seconds): Waiting {
+  const opens = hold.opensAt === undefined ? "" : `, the next one opens at ${toRfc3339(hold.opensAt)}`;
+  return { kind, keyID, for: "policy", until, message: `held: ${hold.message}${opens}` };
 }
 
 interface Instants {

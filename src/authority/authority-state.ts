@@ -17,6 +17,7 @@ import {
   type AuthorityKind,
   activeSlot,
   clockFault,
+  type Distrusted,
   type Journal,
   latestInstant,
   type Slot,
@@ -36,6 +37,8 @@ export interface AuthorityView extends Documents {
   readonly slots: readonly Slot[];
   /** The honoured values of rotations asked for by hand. */
   readonly honoured: Journal["honoured"];
+  /** The latest keys that were taken out at once because somebody else may have them. */
+  readonly distrusted: readonly Distrusted[];
 }
 
 export interface AuthorityState {
@@ -77,6 +80,7 @@ export async function stateOf(
     sequence: journal.bundle.sequence,
     slots: journal.slots,
     honoured: journal.honoured,
+    distrusted: journal.distrusted ?? [],
   };
   return { journal, view, x509, jwt, earliestClock: seconds(latestInstant(journal) - CLOCK_SKEW) };
 }
@@ -106,7 +110,8 @@ async function x509Signer(
   keyStore: KeyStore,
   previous: X509Signer | undefined,
 ): Promise<X509Signer> {
-  if (previous?.slot.keyID === slot.keyID) return { ...previous, slot };
+  const isSame = previous?.slot.keyID === slot.keyID && previous.slot.certificate === slot.certificate;
+  if (isSame && previous.slot.intermediates === slot.intermediates) return { ...previous, slot };
   return makeX509Signer(slot, await loadIssuer(keyStore, slot));
 }
 

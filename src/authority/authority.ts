@@ -11,11 +11,12 @@ import { isOperatorError, OperatorError, unreachable } from "../core/errors.ts";
 import type { KeyId } from "../x509/keys.ts";
 import { readAdditionalRoots } from "./additional-roots.ts";
 import { type AuthorityState, type AuthorityView, requireClock, stateOf } from "./authority-state.ts";
-import { findKey, loadIssuer, makeSlot, storeKey } from "./key-material.ts";
+import { findKey } from "./key-material.ts";
+import { type MakeSlotsDeps, makeFresh, makePrepared } from "./make-slots.ts";
 import { type AuthorityDeps, missing, openJournal } from "./opening.ts";
 import { planRotation } from "./rotation.ts";
-import type { Observation, Requests, RotationPlan } from "./rotation-plan.ts";
-import type { ActivateStep, JournalStep, PrepareStep, RotationStep } from "./rotation-step.ts";
+import type { Observation, Requests, RotationInput, RotationPlan } from "./rotation-plan.ts";
+import type { ActivateStep, DistrustStep, JournalStep, PrepareStep, RotationStep } from "./rotation-step.ts";
 import { Serial } from "./serial.ts";
 import {
   type Grant,
@@ -42,11 +43,14 @@ interface Raise {
   done: Promise<unknown>;
 }
 
+type Asked = Pick<RotationInput, "observation" | "requests" | "distrusted">;
+
 type Transition = (journal: Journal) => Journal | undefined;
 
 /** More than any cascade of steps has. */
 const MAX_ROUNDS = 12;
 const MAX_ATTEMPTS = 5;
+const NOTHING: ReadonlySet<string> = new Set();
 
 export class Authority {
   readonly #deps: AuthorityDeps;
@@ -103,8 +107,12 @@ export class Authority {
    * again. A failure is thrown only by a call that has taken no step; otherwise the next call, due at `wakeAt`, meets it.
    * @throws SIGNING_FAILED, STORAGE_FAILED, CONFLICT, AUTHORITY_NOT_READY.
    */
-  step(observation: Observation | undefined, requests: Requests): Promise<RotationOutcome> {
-    return this.#steps.run(() => this.#takeSteps(observation, requests));
+  step(
+    observation: Observation | undefined,
+    requests: Requests,
+    distrusted: ReadonlySet<string> = NOTHING,
+  ): Promise<RotationOutcome> {
+    return this.#steps.run(() => this.#takeSteps({ observation, requests, distrusted }));
   }
 
   /**
@@ -210,13 +218,13 @@ export class Authority {
     if (this.#state === before) this.#state = after;
   }
 
-  async #takeSteps(observation: Observation | undefined, requests: Requests): Promise<RotationOutcome> {
+  async #takeSteps(asked: Asked): Promise<RotationOutcome> {
     const taken: JournalStep[] = [];
     for (let round = 1; ; round++) {
       const { journal } = this.#current();
       const { policy, clock } = this.#deps;
       const now = clock.now();
-      const { steps, ...plan } = planRotation({ journal, now, policy: policy(), observation, requests });
+      const { steps, ...plan } = planRotation({ ...asked, journal, now, policy: policy() });
       try {
         if (steps.length === 0 || round > MAX_ROUNDS) {
           await this.#sweep();
@@ -241,8 +249,11 @@ export class Authority {
       case "Remove":
         this.#leftovers.add(step.keyID);
         return this.#save(step);
+      case "Distrust":
+        return this.#distrust(step);
       case "Observe":
       case "Honour":
+      case "Recertify":
         return this.#save(step);
       default:
         return unreachable(step);
@@ -255,16 +266,19 @@ export class Authority {
   }
 
   async #prepare(step: PrepareStep): Promise<readonly JournalStep[]> {
-    const { keyStore, random, clock, policy } = this.#deps;
-    const { trustDomain } = policy();
-    const root = activeSlot(this.#current().journal, "Root");
-    const context = { trustDomain, random, now: clock.now() };
-    const issuer =
-      step.kind === "Issuing" && root !== undefined ? await loadIssuer(keyStore, root) : undefined;
-    const slot = await makeSlot(step, issuer === undefined ? context : { ...context, root: issuer });
-    this.#leftovers.add(slot.made.keyID);
-    await storeKey(keyStore, slot);
-    return this.#save({ ...step, made: slot.made });
+    return this.#save(await makePrepared(step, this.#current().journal.slots, this.#making()));
+  }
+
+  async #distrust(step: DistrustStep): Promise<readonly JournalStep[]> {
+    const { slots } = this.#current().journal;
+    const replacements = await makeFresh(step.replacements, slots, this.#making());
+    const saved = await this.#save({ ...step, replacements });
+    for (const { keyID } of slots) this.#leftovers.add(keyID);
+    return saved;
+  }
+
+  #making(): MakeSlotsDeps {
+    return { ...this.#deps, onKey: (keyID) => this.#leftovers.add(keyID) };
   }
 
   /** Without its key a slot could not sign: it is given up before its predecessor is. */
@@ -272,7 +286,8 @@ export class Authority {
     const { slots } = this.#current().journal;
     const slot = slots.find(({ keyID }) => keyID === step.keyID);
     if (slot === undefined) return [];
-    if ((await findKey(this.#deps.keyStore, slot)) === undefined) {
+    const hasKey = slot.kind !== "Root" || slot.external !== true;
+    if (hasKey && (await findKey(this.#deps.keyStore, slot)) === undefined) {
       return this.#save({ step: "Discard", kind: slot.kind, keyID: slot.keyID, reason: "KeyMissing" });
     }
     const predecessor = activeSlot(this.#current().journal, slot.kind);

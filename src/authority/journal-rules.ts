@@ -43,6 +43,10 @@ function slotFault(journal: Journal, slot: Slot, seen: ReadonlySet<string>): Jou
   if ((slot.issuerKeyID !== undefined) !== (kind === "Issuing")) {
     return { field: "issuerKeyID", message: kind === "Issuing" ? "is missing" : "does not belong here" };
   }
+  if (slot.external === true && kind === "JWT") return { field: "external", message: "does not belong here" };
+  if (slot.intermediates !== undefined && (kind !== "Issuing" || slot.external !== true)) {
+    return { field: "intermediates", message: "do not belong here" };
+  }
   return kind === "Issuing" ? issuerFault(journal, slot) : undefined;
 }
 

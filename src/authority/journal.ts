@@ -8,7 +8,7 @@ import { digest } from "../core/digest.ts";
 import { messageOf, OperatorError, quoted } from "../core/errors.ts";
 import { asRecord, parseStrictJson } from "../core/strict-json.ts";
 import { JWT_ALGORITHMS } from "../jwt/jwt-svid.ts";
-import { AUTHORITY_KEY_ALGORITHMS, type KeyId } from "../x509/keys.ts";
+import { KEY_ALGORITHMS, type KeyId } from "../x509/keys.ts";
 import type { CertificatePem } from "../x509/pem.ts";
 import { findFault } from "./journal-rules.ts";
 import {
@@ -83,7 +83,7 @@ export function requireOwn(
 export function corrupt(field: string, message: string, cause?: unknown): OperatorError {
   return new OperatorError(
     "JOURNAL_CORRUPT",
-    `the journal is damaged (${field} ${message}): restore it, and the keys beside it, from a backup`,
+    `the journal is damaged (${field} ${message}): put it, and the keys beside it, back from a backup (meshid restore); only where there is none, begin anew (meshid bootstrap --new-root)`,
     { details: { field }, ...(cause === undefined ? {} : { cause }) },
   );
 }
@@ -95,6 +95,7 @@ function checksumOf(journal: Journal): string {
 /** The members in the order in which they are written, and no others. */
 function plain(journal: Journal): Readonly<Record<string, unknown>> {
   const { version, trustDomain, issuer, epoch, takenOverAt, revision, savedAt, bundle, honoured } = journal;
+  const { distrusted } = journal;
   const { sequence, hash, publishedAt, refreshHint, additionalRoots } = bundle;
   return {
     version,
@@ -116,12 +117,15 @@ function plain(journal: Journal): Readonly<Record<string, unknown>> {
       since: slot.since,
       observedAt: slot.observedAt,
       issuerKeyID: slot.issuerKeyID,
+      external: slot.external,
+      intermediates: slot.intermediates,
       publicKey: slot.publicKey,
       certificate: slot.certificate,
     })),
     honoured: Object.fromEntries(
       AUTHORITY_KINDS.flatMap((kind) => (honoured[kind] === undefined ? [] : [[kind, honoured[kind]]])),
     ),
+    distrusted: distrusted?.map(({ kind, keyID, at }) => ({ kind, keyID, at })),
   };
 }
 
@@ -147,6 +151,7 @@ function readJournal(fields: Fields): Journal {
     "bundle",
     "slots",
     "honoured",
+    "distrusted",
     "checksum",
   ]);
   return {
@@ -162,6 +167,7 @@ function readJournal(fields: Fields): Journal {
       readSlot(record(slot, `slots[${index}]`), `slots[${index}]`),
     ),
     honoured: readHonoured(record(fields["honoured"], "honoured")),
+    ...readDistrusted(fields["distrusted"]),
   };
 }
 
@@ -190,11 +196,13 @@ function readSlot(fields: Fields, at: string): Slot {
     "since",
     "observedAt",
     "issuerKeyID",
+    "external",
+    "intermediates",
     "publicKey",
     "certificate",
   ]);
   const kind = oneOf(fields["kind"], `${at}.kind`, AUTHORITY_KINDS);
-  const algorithms = kind === "JWT" ? JWT_ALGORITHMS : AUTHORITY_KEY_ALGORITHMS;
+  const algorithms = kind === "JWT" ? JWT_ALGORITHMS : KEY_ALGORITHMS;
   return {
     kind,
     keyID: keyID(fields["keyID"], `${at}.keyID`),
@@ -208,7 +216,24 @@ function readSlot(fields: Fields, at: string): Slot {
     ...optional("observedAt", fields, at, instant),
     ...optional("issuerKeyID", fields, at, keyID),
     ...optional("certificate", fields, at, certificate),
+    ...optional("external", fields, at, only),
+    ...optional("intermediates", fields, at, certificates),
   };
+}
+
+function readDistrusted(value: unknown): Pick<Journal, "distrusted"> {
+  if (value === undefined) return {};
+  const distrusted = list(value, "distrusted").map((one, index) => {
+    const at = `distrusted[${index}]`;
+    const fields = record(one, at);
+    onlyMembers(fields, `${at}.`, ["kind", "keyID", "at"]);
+    return {
+      kind: oneOf(fields["kind"], `${at}.kind`, AUTHORITY_KINDS),
+      keyID: keyID(fields["keyID"], `${at}.keyID`),
+      at: instant(fields["at"], `${at}.at`),
+    };
+  });
+  return { distrusted };
 }
 
 function readHonoured(fields: Fields): Journal["honoured"] {
@@ -261,6 +286,15 @@ function match(value: unknown, field: string, form: RegExp): string {
 
 function certificate(value: unknown, field: string): CertificatePem {
   return match(value, field, CERTIFICATE) as CertificatePem;
+}
+
+function certificates(value: unknown, field: string): readonly CertificatePem[] {
+  return list(value, field).map((one, index) => certificate(one, `${field}[${index}]`));
+}
+
+function only(value: unknown, field: string): true {
+  if (value === true) return value;
+  throw corrupt(field, "is not true");
 }
 
 function keyID(value: unknown, field: string): KeyId {

@@ -22,6 +22,7 @@ import {
   parsePublicKey,
   publicKeyOf,
 } from "../x509/keys.ts";
+import { checkIssuedBy } from "../x509/path.ts";
 import type { CertificatePem } from "../x509/pem.ts";
 import { type Issuer, makeIssuer, signIssuing, signRoot } from "../x509/template.ts";
 import { verifyAuthority } from "../x509/verify.ts";
@@ -94,7 +95,7 @@ export async function requireKey(keyStore: KeyStore, slot: Slot): Promise<Privat
   const { kind, keyID } = slot;
   throw new OperatorError(
     "AUTHORITY_NOT_READY",
-    `the private key ${keyID} of the active ${kind} authority is missing or damaged: restore the keys from a backup`,
+    `the private key ${keyID} of the active ${kind} authority is missing or damaged: put it back from a backup (meshid restore)`,
     { details: { kind, keyID } },
   );
 }
@@ -109,6 +110,16 @@ export async function loadIssuer(keyStore: KeyStore, slot: Slot): Promise<Issuer
   const key = await requireKey(keyStore, slot);
   if (slot.certificate === undefined) throw new TypeError("loadIssuer: a JWT key signs no certificates");
   return makeIssuer(slot.certificate, key);
+}
+
+/** Its profile was checked when it was taken up, and what others make may differ from ours. */
+function checkExternal(slot: Slot, certificate: Certificate, root: Certificate): void {
+  const intermediates = (slot.intermediates ?? []).map((pem) => parseCertificate(pem));
+  const path = [certificate, ...intermediates, root];
+  for (const [index, each] of path.entries()) checkIssuedBy(each, path[index + 1] ?? root, "issuing");
+  if (keyIdOf(certificate.publicKey) !== slot.keyID) throw new TypeError("the certificate holds another key");
+  if (path.some(({ notAfter }) => notAfter < slot.notAfter))
+    throw new TypeError("the slot outlives a certificate of its chain");
 }
 
 function keyAlgorithmFor({ kind, algorithm }: PrepareStep): KeyAlgorithm {
@@ -166,6 +177,10 @@ function readMaterial(
     const certificate = parseCertificate(slot.certificate);
     const issuer = slot.issuerKeyID === undefined ? certificate : roots.get(slot.issuerKeyID);
     if (issuer === undefined) throw corrupt(`${field}.issuerKeyID`, "names no root");
+    if (slot.external === true) {
+      checkExternal(slot, certificate, issuer);
+      return certificate;
+    }
     // Whether it is valid now is another question: at its end, it and its issuer were.
     verifyAuthority({ certificate, issuer, trustDomain, publicKey, now: slot.notAfter });
     if (certificate.notBefore !== slot.notBefore || certificate.notAfter !== slot.notAfter) {

@@ -5,6 +5,7 @@
 import type { Seconds } from "../core/brand.ts";
 import type { JwtAlgorithm } from "../jwt/jwt-svid.ts";
 import type { KeyAlgorithm, KeyId } from "../x509/keys.ts";
+import type { ExternalAuthority } from "./external-authority.ts";
 import type { RotationStep } from "./rotation-step.ts";
 import type { AuthorityKind, Journal } from "./slot.ts";
 
@@ -18,6 +19,17 @@ export interface RotationPolicy {
   readonly jwtAlgorithm: JwtAlgorithm;
   /** Whether rotations are held at an instant. Absent: never. */
   readonly holdAt?: HoldAt;
+  /** Where roots and issuing certificates come from someone else's CA. */
+  readonly external?: ExternalSource;
+}
+
+/** What is there to be used at present. */
+export interface ExternalSource {
+  /** As in `Secret meshid-system/byo-ca`. */
+  readonly place: string;
+  /** Undefined: nothing that can be used, for the reason in `problem`. */
+  readonly authority?: Pick<ExternalAuthority, "root" | "issuing"> | undefined;
+  readonly problem?: string | undefined;
 }
 
 /** Why rotations are held. */
@@ -67,6 +79,8 @@ export interface Waiting {
   readonly until?: Seconds;
   /** The consumers that are waited for, as many as were named; absent while nobody has looked. */
   readonly lacking?: readonly string[];
+  /** The consumers that were to be waited for and are not, with the reason. */
+  readonly excluded?: readonly string[];
   readonly message: string;
 }
 

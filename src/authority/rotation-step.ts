@@ -18,7 +18,11 @@ export type PrepareReason =
   /** Issuing: another root than its own is active. */
   | "RootChanged"
   /** Root: what is left of its life is too short for an issuing certificate that is due. */
-  | "RootTooShort";
+  | "RootTooShort"
+  /** Root and Issuing: they come from somewhere else now. */
+  | "SourceChanged"
+  /** Its predecessor is not to be trusted any more. */
+  | "Distrusted";
 
 /** A key is made, stored, certified and published; it signs nothing yet. */
 export interface PrepareStep {
@@ -30,6 +34,8 @@ export interface PrepareStep {
   readonly notAfter: Seconds;
   /** Issuing: the active root. */
   readonly issuerKeyID?: KeyId;
+  /** Someone else's CA has made it: the key with this ID. */
+  readonly external?: KeyId;
   /** The request that this answers. */
   readonly honours?: string;
 }
@@ -62,7 +68,28 @@ export interface DiscardStep {
   readonly step: "Discard";
   readonly kind: AuthorityKind;
   readonly keyID: KeyId;
-  readonly reason: "Expired" | "AlgorithmChanged" | "RootChanged" | "KeyMissing";
+  readonly reason: "TooOld" | "AlgorithmChanged" | "RootChanged" | "SourceChanged" | "KeyMissing";
+}
+
+/** Someone else's CA has certified a key of ours anew. */
+export interface RecertifyStep {
+  readonly step: "Recertify";
+  readonly kind: "Root" | "Issuing";
+  readonly keyID: KeyId;
+  readonly certificate: CertificatePem;
+  readonly intermediates?: readonly CertificatePem[];
+  readonly issuerKeyID?: KeyId;
+  readonly notBefore: Seconds;
+  readonly notAfter: Seconds;
+}
+
+/** Keys leave every bundle at once, whatever they have signed, and others sign in their place. */
+export interface DistrustStep {
+  readonly step: "Distrust";
+  readonly kind: "Root" | "JWT";
+  readonly keyIDs: readonly KeyId[];
+  /** What must be made so that there is an active key of each kind: a root before what it certifies. */
+  readonly replacements: readonly PrepareStep[];
 }
 
 /** A retired slot leaves the bundle: nothing that it signed is alive. */
@@ -72,7 +99,15 @@ interface RemoveStep {
   readonly keyID: KeyId;
 }
 
-export type RotationStep = PrepareStep | ObserveStep | ActivateStep | HonourStep | DiscardStep | RemoveStep;
+export type RotationStep =
+  | PrepareStep
+  | ObserveStep
+  | ActivateStep
+  | HonourStep
+  | DiscardStep
+  | RemoveStep
+  | RecertifyStep
+  | DistrustStep;
 
 /** The public part of a key that was made for a `PrepareStep`. */
 export interface SlotMaterial {
@@ -81,9 +116,13 @@ export interface SlotMaterial {
   readonly publicKey: string;
   /** Absent for JWT. */
   readonly certificate?: CertificatePem;
+  readonly intermediates?: readonly CertificatePem[];
 }
+
+export type MadeStep = PrepareStep & { readonly made: SlotMaterial };
 
 /** A step as the journal takes it: a preparation comes with what was made for it. */
 export type JournalStep =
-  | Exclude<RotationStep, PrepareStep>
-  | (PrepareStep & { readonly made: SlotMaterial });
+  | Exclude<RotationStep, PrepareStep | DistrustStep>
+  | MadeStep
+  | (Omit<DistrustStep, "replacements"> & { readonly replacements: readonly MadeStep[] });

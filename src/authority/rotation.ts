@@ -12,7 +12,10 @@ import { CLOCK_SKEW } from "../core/clock.ts";
 import { digest } from "../core/digest.ts";
 import type { JwtAlgorithm } from "../jwt/jwt-svid.ts";
 import type { KeyAlgorithm } from "../x509/keys.ts";
-import { planActivation } from "./activation.ts";
+import { heldBack, planActivation } from "./activation.ts";
+import { planDistrust } from "./distrust.ts";
+import { planExternal } from "./external-plan.ts";
+import { holdLimit } from "./limits.ts";
 import type {
   Draft,
   Requests,
@@ -53,6 +56,10 @@ export function planRotation(input: RotationInput): RotationPlan {
     return { steps: [], waiting: [], observe: [], wakeAt, fault: { code: "ClockSkew", message: fault } };
   }
   const draft: Draft = { steps: [], waiting: [], observe: new Set(), wakes: [] };
+  const distrust = planDistrust(input, draft);
+  if (distrust !== undefined) {
+    return { steps: [distrust], waiting: draft.waiting, observe: [], wakeAt: seconds(now + 1) };
+  }
   planRemovals(input, draft);
   for (const kind of AUTHORITY_KINDS) {
     // Which root is active decides everything about an issuing certificate.
@@ -71,19 +78,29 @@ export function planRotation(input: RotationInput): RotationPlan {
 }
 
 function planKind(input: RotationInput, kind: AuthorityKind, draft: Draft): void {
-  const { journal, requests } = input;
+  const { journal, requests, policy } = input;
   const active = activeSlot(journal, kind);
   if (active === undefined) throw new TypeError(`journal: no active slot of kind ${kind}`);
   const asked = pendingRequest(journal, requests, kind);
+  // While our own root is active it goes on certifying: what is brought may take its time.
+  const isOurs = kind === "Issuing" && activeSlot(journal, "Root")?.external !== true;
+  if (policy.external !== undefined && kind !== "JWT" && !isOurs) {
+    return planExternal(input, { active, source: policy.external, isAsked: asked !== undefined }, draft);
+  }
   const prepared = preparedSlot(journal, kind);
   if (prepared === undefined) return planPreparation(input, active, asked, draft);
-  const useless = uselessBecause(input, prepared);
+  const attempt: Draft = { steps: [], waiting: [], observe: draft.observe, wakes: [] };
+  planActivation({ ...input, active, prepared }, attempt);
+  const isReady = attempt.steps.some((step) => step.step === "Activate" && step.forced === undefined);
+  const useless = uselessBecause(input, prepared) ?? (isReady ? undefined : tooOld(input, active, prepared));
   if (useless !== undefined) {
     draft.steps.push({ step: "Discard", kind, keyID: prepared.keyID, reason: useless });
     return;
   }
   if (asked !== undefined) draft.steps.push({ step: "Honour", kind, value: asked });
-  planActivation({ ...input, active, prepared }, draft);
+  draft.steps.push(...attempt.steps);
+  draft.waiting.push(...attempt.waiting);
+  draft.wakes.push(...attempt.wakes, instantOfLife(prepared, PREPARE_SHARE));
 }
 
 function planPreparation(input: RotationInput, active: Slot, asked: string | undefined, draft: Draft): void {
@@ -103,12 +120,25 @@ function planPreparation(input: RotationInput, active: Slot, asked: string | und
     if (request !== undefined) draft.steps.push({ step: "Honour", kind, value: request });
     return;
   }
-  if (reason === undefined) return;
+  if (reason === undefined || isHeld(input, active, reason, draft)) return;
   const honours = request === undefined ? {} : { honours: request };
   const step = prepareStep(input, active, reason);
   if (step !== undefined) draft.steps.push({ ...step, ...honours });
   // A successor that waits for a root: only the root's own progress can help.
   else draft.wakes.push(now + input.policy.propagation);
+}
+
+/** Whether the policy holds the preparation back; no longer than to 5/8 of the active slot's life. */
+function isHeld(input: RotationInput, active: Slot, reason: PrepareReason, draft: Draft): boolean {
+  const { now, policy } = input;
+  const hold = policy.holdAt?.(now);
+  const until = holdLimit(input.journal, active);
+  if (hold === undefined || now >= until) return false;
+  // Who asks by hand does not want to wait for a window.
+  if (hold.reason === "Closed" && reason === "Requested") return false;
+  draft.waiting.push(heldBack(active, hold, until));
+  if (hold.opensAt !== undefined) draft.wakes.push(hold.opensAt);
+  return true;
 }
 
 /** Why a successor is due now; undefined when it is not. */
@@ -117,6 +147,7 @@ function dueReason(input: RotationInput, active: Slot, asked: string | undefined
   const { kind } = active;
   const root = activeSlot(journal, "Root");
   if (kind === "Issuing" && active.issuerKeyID !== root?.keyID) return "RootChanged";
+  if (active.external === true) return "SourceChanged";
   if (asked !== undefined) return "Requested";
   if (active.algorithm !== wantedAlgorithm(policy, kind)) return "AlgorithmChanged";
   if (now >= instantOfLife(active, PREPARE_SHARE)) return "HalfLife";
@@ -142,7 +173,7 @@ function isTooShortForIssuing(input: RotationInput, root: Slot): boolean {
 function followsRoot(input: RotationInput, active: Slot, reason: PrepareReason | undefined): boolean {
   const { journal, now, policy, requests } = input;
   const root = activeSlot(journal, "Root");
-  if (root === undefined || now >= instantOfLife(active, LATEST_SHARE)) return false;
+  if (root === undefined || now >= instantOfLife(active, LATEST_SHARE)) return root?.external === true;
   const rootRequest = pendingRequest(journal, requests, "Root");
   const mayRequest = retiredSlots(journal, "Root").length < MAX_RETIRED_SLOTS;
   const isRootMoving =
@@ -152,7 +183,10 @@ function followsRoot(input: RotationInput, active: Slot, reason: PrepareReason |
   return reason !== "HalfLife" || root.notAfter < now + policy.issuingTTL;
 }
 
-/** Undefined where the active root could give no more life than the active issuing certificate has. */
+/**
+ * What to make. Undefined where the active root is someone else's, or could give no more life than the active issuing
+ * certificate has.
+ */
 function prepareStep(input: RotationInput, active: Slot, reason: PrepareReason): PrepareStep | undefined {
   const { journal, now, policy } = input;
   const { kind } = active;
@@ -163,7 +197,7 @@ function prepareStep(input: RotationInput, active: Slot, reason: PrepareReason):
     return { ...base, notBefore, notAfter: seconds(now + ttl) };
   }
   const root = activeSlot(journal, "Root");
-  if (root === undefined || root.notAfter <= now) return undefined;
+  if (root === undefined || root.external === true || root.notAfter <= now) return undefined;
   const wanted = now + policy.issuingTTL;
   if (wanted > root.notAfter && root.notAfter <= active.notAfter && active.issuerKeyID === root.keyID)
     return undefined;
@@ -175,8 +209,18 @@ function uselessBecause(input: RotationInput, prepared: Slot): DiscardStep["reas
   if (prepared.kind === "Issuing" && prepared.issuerKeyID !== activeSlot(journal, "Root")?.keyID) {
     return "RootChanged";
   }
+  if (prepared.external === true) return "SourceChanged";
   if (prepared.algorithm !== wantedAlgorithm(policy, prepared.kind)) return "AlgorithmChanged";
-  return now >= prepared.notAfter ? "Expired" : undefined;
+  return now >= prepared.notAfter ? "TooOld" : undefined;
+}
+
+/**
+ * One that has waited for half of its life would hardly be active before it needs a successor itself: a fresh one takes its
+ * place, as long as that can still have its propagation time before the active slot ends.
+ */
+function tooOld({ now, policy }: RotationInput, active: Slot, prepared: Slot): "TooOld" | undefined {
+  const isOld = now >= instantOfLife(prepared, PREPARE_SHARE);
+  return isOld && now + policy.propagation < active.notAfter ? "TooOld" : undefined;
 }
 
 /** A root stays while a slot that it certified is there: as long as a leaf can be alive under it. */

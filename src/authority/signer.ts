@@ -40,7 +40,7 @@ type TtlReason = "Requested" | "CappedByAuthority";
 
 export interface IssuedX509Svid {
   readonly leaf: Certificate;
-  /** Leaf, then the issuing certificate. */
+  /** Leaf, then the issuing certificate, then what stands between it and its root. */
   readonly chainPem: string;
   readonly serialNumber: string;
   readonly notBefore: Seconds;
@@ -80,7 +80,7 @@ export interface Grant {
 }
 
 export function makeX509Signer(slot: Slot, issuer: Issuer): X509Signer {
-  return { slot, issuer, issuerPem: issuer.certificate.pem() };
+  return { slot, issuer, issuerPem: [issuer.certificate.pem(), ...(slot.intermediates ?? [])].join("") };
 }
 
 export function makeJwtSigner(slot: Slot, key: PrivateKey): JwtSigner {

@@ -17,7 +17,9 @@ export type SlotState = (typeof SLOT_STATES)[number];
 
 /** The share of the active slot's life after which a successor is prepared. */
 export const PREPARE_SHARE: number = 1 / 2;
-/** The share of the active slot's life after which no consumer is waited for any longer. */
+/** The share of the active slot's life up to which the policy may hold back the preparation of a successor. */
+export const HOLD_SHARE: number = 5 / 8;
+/** The share of the active slot's life after which neither a consumer nor the policy is waited for any longer. */
 export const LATEST_SHARE: number = 3 / 4;
 
 export interface Slot {
@@ -31,6 +33,10 @@ export interface Slot {
   /** Root: self-signed; Issuing: signed by the slot `issuerKeyID`; JWT: absent. */
   readonly certificate?: CertificatePem;
   readonly issuerKeyID?: KeyId;
+  /** Root and Issuing: made by someone else's CA. Of such a root there is no private key here. */
+  readonly external?: true;
+  /** Issuing and external: what stands between it and its root, its issuer first. */
+  readonly intermediates?: readonly CertificatePem[];
   readonly notBefore: Seconds;
   readonly notAfter: Seconds;
   /** Nothing signed with this key ends later; raised in the journal before signing. Equal to `notBefore`: signed nothing. */
@@ -55,6 +61,13 @@ export interface Publication {
   readonly additionalRoots: readonly CertificatePem[];
 }
 
+/** A key that was taken out of every bundle at once, because somebody else may have it. */
+export interface Distrusted {
+  readonly kind: AuthorityKind;
+  readonly keyID: KeyId;
+  readonly at: Seconds;
+}
+
 /** The public record of all slots: saved by compare-and-swap on `revision` before each step takes effect. */
 export interface Journal {
   readonly version: 1;
@@ -73,7 +86,11 @@ export interface Journal {
   readonly slots: readonly Slot[];
   /** The honoured values of the rotate annotations or requests. */
   readonly honoured: Readonly<Partial<Record<AuthorityKind, string>>>;
+  /** The latest ones, the oldest first; at most `MAX_DISTRUSTED`. */
+  readonly distrusted?: readonly Distrusted[];
 }
+
+export const MAX_DISTRUSTED = 8;
 
 /** The slot that signs. Undefined only in a journal that `decodeJournal` refuses. */
 export function activeSlot(journal: Journal, kind: AuthorityKind): Slot | undefined {

@@ -7,9 +7,10 @@ import { type Seconds, seconds } from "../core/brand.ts";
 import { unreachable } from "../core/errors.ts";
 import type { KeyId } from "../x509/keys.ts";
 import type { CertificatePem } from "../x509/pem.ts";
+import { fallsWith } from "./distrust.ts";
 import { contentHash } from "./published-content.ts";
-import type { ActivateStep, JournalStep, PrepareStep, SlotMaterial } from "./rotation-step.ts";
-import type { AuthorityKind, Journal, Publication, Slot } from "./slot.ts";
+import type { ActivateStep, JournalStep, MadeStep, RecertifyStep } from "./rotation-step.ts";
+import { type AuthorityKind, type Journal, MAX_DISTRUSTED, type Publication, type Slot } from "./slot.ts";
 
 /** `signedUntil` is raised in steps of this share of a slot's life, so that it is no write per credential. */
 const RAISE_SHARE = 0.02;
@@ -20,12 +21,14 @@ export interface FirstJournal {
   readonly issuer: string;
   readonly refreshHint: Seconds;
   /** One for each kind, the root before what it certifies. */
-  readonly slots: readonly (PrepareStep & { readonly made: SlotMaterial })[];
+  readonly slots: readonly MadeStep[];
+  /** The highest sequence that consumers may have seen; absent: none. */
+  readonly above?: number;
 }
 
 /** The journal of a new trust domain: nobody holds anything yet, so every slot is active at once. */
 export function firstJournal(
-  { trustDomain, issuer, refreshHint, slots }: FirstJournal,
+  { trustDomain, issuer, refreshHint, slots, above = 0 }: FirstJournal,
   now: Seconds,
 ): Journal {
   const active = slots.map((step): Slot => ({ ...slotOf(step, now), state: "Active" }));
@@ -38,7 +41,7 @@ export function firstJournal(
     takenOverAt: now,
     revision: 1,
     savedAt: now,
-    bundle: { sequence: 1, hash: contentHash(active, publication), publishedAt: now, ...publication },
+    bundle: { sequence: above + 1, hash: contentHash(active, publication), publishedAt: now, ...publication },
     slots: slots.reduce(withIssued, active),
     honoured: {},
   };
@@ -52,7 +55,11 @@ export function applyStep(journal: Journal, step: JournalStep, now: Seconds): Jo
       const isRootActive =
         step.issuerKeyID === undefined || find(journal, step.issuerKeyID)?.state === "Active";
       if (hasPrepared(journal, kind) || !isRootActive) return undefined;
-      const slots = withIssued([...journal.slots, slotOf(step, now)], step);
+      const known = find(journal, step.made.keyID);
+      // Someone else's CA may come back to a key that it had given up.
+      if (known !== undefined && (known.kind !== kind || known.state !== "Retired")) return undefined;
+      const others = journal.slots.filter((slot) => slot !== known);
+      const slots = withIssued([...others, slotOf(step, now, known)], step);
       return next(journal, { slots, honoured: honour(journal, kind, step.honours) }, now);
     }
     case "Observe": {
@@ -66,7 +73,11 @@ export function applyStep(journal: Journal, step: JournalStep, now: Seconds): Jo
       if (journal.honoured[kind] === step.value) return undefined;
       return next(journal, { honoured: honour(journal, kind, step.value) }, now);
     case "Discard":
-      return without(journal, step.keyID, "Prepared", now);
+      return discard(journal, step.keyID, now);
+    case "Recertify":
+      return recertify(journal, step, now);
+    case "Distrust":
+      return distrust(journal, step, now);
     case "Remove": {
       const isIssuer = journal.slots.some(({ issuerKeyID }) => issuerKeyID === step.keyID);
       return isIssuer ? undefined : without(journal, step.keyID, "Retired", now);
@@ -125,8 +136,55 @@ function without(journal: Journal, keyID: KeyId, state: Slot["state"], now: Seco
   return next(journal, { slots: journal.slots.filter((slot) => slot.keyID !== keyID) }, now);
 }
 
-function slotOf(step: PrepareStep & { readonly made: SlotMaterial }, now: Seconds): Slot {
-  const { kind, algorithm, notBefore, notAfter, issuerKeyID, made } = step;
+/** It goes, unless it has signed something in an earlier life: then it is retired once more. */
+function discard(journal: Journal, keyID: KeyId, now: Seconds): Journal | undefined {
+  const slot = find(journal, keyID);
+  if (slot === undefined || slot.signedUntil <= slot.notBefore)
+    return without(journal, keyID, "Prepared", now);
+  if (slot.state !== "Prepared") return undefined;
+  const { observedAt: _, ...rest } = slot;
+  return next(journal, { slots: replace(journal, { ...rest, state: "Retired", since: now }) }, now);
+}
+
+function recertify(journal: Journal, step: RecertifyStep, now: Seconds): Journal | undefined {
+  const { keyID, certificate, intermediates, issuerKeyID, notBefore, notAfter } = step;
+  const slot = find(journal, keyID);
+  if (slot === undefined || slot.state === "Retired" || slot.signedUntil > notAfter) return undefined;
+  if (issuerKeyID !== undefined && find(journal, issuerKeyID)?.state !== "Active") return undefined;
+  const { intermediates: _, ...rest } = slot;
+  const renewed: Slot = {
+    ...rest,
+    certificate,
+    ...(intermediates === undefined ? {} : { intermediates }),
+    ...(issuerKeyID === undefined ? {} : { issuerKeyID }),
+    notBefore,
+    notAfter,
+    signedUntil: seconds(Math.max(slot.signedUntil, notBefore)),
+  };
+  return next(journal, { slots: withIssued(replace(journal, renewed), renewed) }, now);
+}
+
+function distrust(
+  journal: Journal,
+  { kind, keyIDs, replacements }: Extract<JournalStep, { readonly step: "Distrust" }>,
+  now: Seconds,
+): Journal | undefined {
+  const gone = journal.slots.filter((slot) => fallsWith(slot, keyIDs));
+  if (gone.length === 0) return undefined;
+  const replaced = new Set(replacements.map((step) => step.kind));
+  const kept = journal.slots.filter(
+    (slot) => !gone.includes(slot) && !(replaced.has(slot.kind) && slot.state === "Prepared"),
+  );
+  const made = replacements.map((step): Slot => ({ ...slotOf(step, now), state: "Active" }));
+  const slots = replacements.reduce<readonly Slot[]>(withIssued, [...kept, ...made]);
+  const records = keyIDs.map((keyID) => ({ kind, keyID, at: now }));
+  const distrusted = [...(journal.distrusted ?? []), ...records].slice(-MAX_DISTRUSTED);
+  return next(journal, { slots, distrusted }, now);
+}
+
+/** `known`: the retired slot that comes back. */
+function slotOf(step: MadeStep, now: Seconds, known?: Slot): Slot {
+  const { kind, algorithm, notBefore, notAfter, issuerKeyID, external, made } = step;
   return {
     kind,
     keyID: made.keyID,
@@ -135,15 +193,20 @@ function slotOf(step: PrepareStep & { readonly made: SlotMaterial }, now: Second
     publicKey: made.publicKey,
     ...(made.certificate === undefined ? {} : { certificate: made.certificate }),
     ...(issuerKeyID === undefined ? {} : { issuerKeyID }),
+    ...(external === undefined ? {} : { external: true }),
+    ...(made.intermediates === undefined ? {} : { intermediates: made.intermediates }),
     notBefore,
     notAfter,
-    signedUntil: notBefore,
+    signedUntil: seconds(Math.min(notAfter, Math.max(notBefore, known?.signedUntil ?? 0))),
     since: now,
   };
 }
 
 /** The root signed something that ends with the new slot. */
-function withIssued(slots: readonly Slot[], { issuerKeyID, notAfter }: PrepareStep): readonly Slot[] {
+function withIssued(
+  slots: readonly Slot[],
+  { issuerKeyID, notAfter }: Pick<Slot, "issuerKeyID" | "notAfter">,
+): readonly Slot[] {
   return slots.map((slot) =>
     slot.keyID === issuerKeyID
       ? { ...slot, signedUntil: seconds(Math.max(slot.signedUntil, notAfter)) }
@@ -157,7 +220,7 @@ function honour(journal: Journal, kind: AuthorityKind, value: string | undefined
 
 function next(
   journal: Journal,
-  changes: Partial<Pick<Journal, "slots" | "honoured" | "bundle">>,
+  changes: Partial<Pick<Journal, "slots" | "honoured" | "bundle" | "distrusted">>,
   now: Seconds,
 ): Journal {
   const after = { ...journal, ...changes };

@@ -4,7 +4,7 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { AuthorityKind } from "../authority/slot.ts";
+import type { Journal } from "../authority/slot.ts";
 import type {
   Changes,
   DesiredState,
@@ -18,6 +18,7 @@ import type { Clock } from "../core/clock.ts";
 import { OperatorError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
 import type { Secret } from "../core/secret.ts";
+import { distrustedIn, rotationsIn } from "../registration/rotation-annotations.ts";
 import {
   type ServiceIdentity,
   type ServiceIdentityStatus,
@@ -31,7 +32,7 @@ import { ensureDirectory, errnoOf } from "./files.ts";
 import { openForGroup } from "./group-access.ts";
 import { modesFor, ObjectStore, prepareNamespace } from "./object-store.ts";
 import { defaultTrustDomain, identityOf, keyOf, type Merge, Registry, trustDomainOf } from "./registry.ts";
-import { readRequests } from "./requests.ts";
+import { readRequests, renewedBy } from "./requests.ts";
 import { HeldRotations } from "./rotation-requests.ts";
 import { SecretFiles } from "./secret-files.ts";
 import { type Scan, Source, type ValidateDocument } from "./source.ts";
@@ -182,15 +183,12 @@ export class Directory implements DesiredState, StatusWriter, RotationRequests {
     return this.#secrets.value(namespace, name, key);
   }
 
-  pending(): Readonly<Partial<Record<AuthorityKind, string>>> {
-    const annotations = this.trustDomain().metadata.annotations ?? {};
-    const asked = {
-      Root: annotations["meshid.dev/rotate-root"],
-      Issuing: annotations["meshid.dev/rotate-issuing"],
-      JWT: annotations["meshid.dev/rotate-jwt"],
-    };
-    const known = Object.entries(asked).filter(([, value]) => value !== undefined);
-    return { ...Object.fromEntries(known), ...this.#rotations.newest };
+  pending(): ReturnType<RotationRequests["pending"]> {
+    return { ...rotationsIn(this.trustDomain().metadata.annotations), ...this.#rotations.newest };
+  }
+
+  distrusted(): ReadonlySet<string> {
+    return new Set([...distrustedIn(this.trustDomain().metadata.annotations), ...this.#rotations.distrusted]);
   }
 
   async writeIdentityStatus(identity: ServiceIdentity, status: ServiceIdentityStatus): Promise<void> {
@@ -251,23 +249,22 @@ export class Directory implements DesiredState, StatusWriter, RotationRequests {
     const renewed: string[] = [];
     for (const { id, request, remove } of readRequests(this.#options.state)) {
       if (request?.kind === "rotate") {
-        const isNew = this.#rotations.hold({ kind: request.authority, value: id, remove });
+        const { authority: kind, compromised } = request;
+        const isNew = this.#rotations.hold({ kind, value: id, compromised, remove });
         if (isNew) changes.rotationRequested();
         continue;
       }
-      const key = request === undefined ? "" : `${request.namespace}/${request.name}`;
-      if (this.#registry.renew(key, id)) {
-        this.#refresh(key);
-        renewed.push(key);
-      }
+      const known = this.#registry.renew(renewedBy(request).map(keyOf), id);
+      for (const key of known) this.#refresh(key);
+      renewed.push(...known);
       remove();
     }
     if (renewed.length > 0) await changes.identitiesChanged(renewed);
   }
 
   /** Ends the requests for rotation that the journal has honoured. */
-  honoured(values: Readonly<Partial<Record<AuthorityKind, string>>>): void {
-    this.#rotations.honoured(values);
+  honoured(journal: Pick<Journal, "honoured" | "slots">): void {
+    this.#rotations.honoured(journal);
   }
 
   async #scan(): Promise<Scan> {

@@ -123,14 +123,18 @@ export class Registry {
     this.#removed = removed;
   }
 
-  /** Notes a manual renewal. */
-  renew(key: string, value: string): boolean {
-    const record = this.#identities.get(key);
-    if (record === undefined) return false;
-    const next = new Map(this.#identities).set(key, { ...record, renew: value });
+  /** Notes a manual renewal of each of them that there is, which come back. */
+  renew(keys: readonly string[], value: string): readonly string[] {
+    const next = new Map(this.#identities);
+    const known = keys.filter((key) => {
+      const record = next.get(key);
+      if (record !== undefined) next.set(key, { ...record, renew: value });
+      return record !== undefined;
+    });
+    if (known.length === 0) return [];
     this.#save([...next.values()], this.#trustDomain, this.#removed);
     this.#identities = next;
-    return true;
+    return known;
   }
 
   #mergeIdentities(

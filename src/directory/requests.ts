@@ -14,8 +14,20 @@ import { asRecord, parseStrictJson } from "../core/strict-json.ts";
 import { ifPresent, makeDirectory, replaceFile, storing } from "./files.ts";
 
 export type Request =
-  | { readonly kind: "renew"; readonly namespace: string; readonly name: string }
-  | { readonly kind: "rotate"; readonly authority: AuthorityKind };
+  | ({ readonly kind: "renew" } & IdentityName)
+  /** Many at once: either all of them are asked for, or none. */
+  | { readonly kind: "renew-all"; readonly identities: readonly IdentityName[] }
+  | {
+      readonly kind: "rotate";
+      readonly authority: AuthorityKind;
+      /** The ID of a key that nobody shall trust any more. */
+      readonly compromised?: string;
+    };
+
+export interface IdentityName {
+  readonly namespace: string;
+  readonly name: string;
+}
 
 export interface FoundRequest {
   readonly id: string;
@@ -74,14 +86,37 @@ export function readRequests(stateDir: string): readonly FoundRequest[] {
     });
 }
 
+/** The identities that are to be renewed; none for a file that holds no request. */
+export function renewedBy(
+  request: Exclude<Request, { readonly kind: "rotate" }> | undefined,
+): readonly IdentityName[] {
+  if (request === undefined) return [];
+  return request.kind === "renew" ? [request] : request.identities;
+}
+
 function parseRequest(text: string): Request | undefined {
   try {
-    const { kind, namespace, name, authority } = asRecord(parseStrictJson(text, "request")) ?? {};
-    if (kind === "renew" && typeof namespace === "string" && typeof name === "string")
-      return { kind, namespace, name };
+    const fields = asRecord(parseStrictJson(text, "request")) ?? {};
+    const { kind, identities, authority, compromised } = fields;
+    if (kind === "renew") {
+      const identity = identityIn(fields);
+      return identity === undefined ? undefined : { kind, ...identity };
+    }
+    if (kind === "renew-all") {
+      if (!Array.isArray(identities)) return undefined;
+      const named = identities.flatMap((one: unknown) => identityIn(one) ?? []);
+      return named.length === identities.length ? { kind, identities: named } : undefined;
+    }
     const asked = AUTHORITY_KINDS.find((one) => one === authority);
-    return kind === "rotate" && asked !== undefined ? { kind, authority: asked } : undefined;
+    if (kind !== "rotate" || asked === undefined) return undefined;
+    if (compromised === undefined) return { kind, authority: asked };
+    return typeof compromised === "string" ? { kind, authority: asked, compromised } : undefined;
   } catch {
     return undefined;
   }
+}
+
+function identityIn(value: unknown): IdentityName | undefined {
+  const { namespace, name } = asRecord(value) ?? {};
+  return typeof namespace === "string" && typeof name === "string" ? { namespace, name } : undefined;
 }

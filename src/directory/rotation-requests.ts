@@ -2,13 +2,14 @@
  * Rotations asked for by `meshid rotate`: each request stays in STATE until the journal has honoured it.
  */
 
-import type { AuthorityKind } from "../authority/slot.ts";
-
-type Values = Readonly<Partial<Record<AuthorityKind, string>>>;
+import type { Requests } from "../authority/rotation-plan.ts";
+import type { AuthorityKind, Journal } from "../authority/slot.ts";
 
 interface HeldRequest {
   readonly kind: AuthorityKind;
   readonly value: string;
+  /** The ID of a key that nobody shall trust any more: that is asked for then, and no rotation. */
+  readonly compromised?: string | undefined;
   readonly remove: () => void;
 }
 
@@ -16,22 +17,28 @@ export class HeldRotations {
   readonly #newest: Partial<Record<AuthorityKind, string>> = {};
   #held: readonly HeldRequest[] = [];
 
-  get newest(): Values {
+  get newest(): Requests {
     return this.#newest;
+  }
+
+  get distrusted(): ReadonlySet<string> {
+    return new Set(this.#held.flatMap(({ compromised }) => compromised ?? []));
   }
 
   /** False for a request that is held already. */
   hold(request: HeldRequest): boolean {
     if (this.#held.some((held) => held.value === request.value)) return false;
-    this.#newest[request.kind] = request.value;
+    if (request.compromised === undefined) this.#newest[request.kind] = request.value;
     this.#held = [...this.#held, request];
     return true;
   }
 
   /** Ends the requests that the journal has honoured, and those that a newer one of their kind stands for. */
-  honoured(values: Values): void {
-    this.#held = this.#held.filter(({ kind, value, remove }) => {
-      const isMet = values[kind] === value || (values[kind] !== undefined && this.#newest[kind] !== value);
+  honoured({ honoured, slots }: Pick<Journal, "honoured" | "slots">): void {
+    this.#held = this.#held.filter(({ kind, value, compromised, remove }) => {
+      const isRotated =
+        honoured[kind] === value || (honoured[kind] !== undefined && this.#newest[kind] !== value);
+      const isMet = compromised === undefined ? isRotated : slots.every(({ keyID }) => keyID !== compromised);
       if (isMet) remove();
       return !isMet;
     });

@@ -10,6 +10,7 @@ import type { Random } from "../core/random.ts";
 import { Secret } from "../core/secret.ts";
 import type { ObjectRef } from "../reconcile/state.ts";
 import type { IdentityKey } from "../registration/registration-entry.ts";
+import { distrustedIn, rotationsIn } from "../registration/rotation-annotations.ts";
 import { selects } from "../registration/selector.ts";
 import type { ServiceIdentity, TrustDomainObject } from "../registration/service-identity.ts";
 import type { TrustDomain } from "../spiffe/trust-domain.ts";
@@ -207,13 +208,11 @@ export class Cluster implements DesiredState, RotationRequests {
   }
 
   pending(): ReturnType<RotationRequests["pending"]> {
-    const annotations = this.trustDomain().metadata.annotations ?? {};
-    const asked = {
-      Root: annotations["meshid.dev/rotate-root"],
-      Issuing: annotations["meshid.dev/rotate-issuing"],
-      JWT: annotations["meshid.dev/rotate-jwt"],
-    };
-    return Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined));
+    return rotationsIn(this.trustDomain().metadata.annotations);
+  }
+
+  distrusted(): ReadonlySet<string> {
+    return distrustedIn(this.trustDomain().metadata.annotations);
   }
 
   /** Takes up what a write of ours was answered with, so that its echo is no news. */

@@ -3,7 +3,7 @@
  */
 
 import { decodeJournal, encodeJournal } from "../../src/authority/journal.ts";
-import type { AuthorityPolicy } from "../../src/authority/opening.ts";
+import type { AuthorityPolicy } from "../../src/authority/policy.ts";
 import type { JournalStore, KeyStore } from "../../src/authority/ports.ts";
 import type { PrepareStep, SlotMaterial } from "../../src/authority/rotation-step.ts";
 import type { AuthorityKind, Journal, Slot } from "../../src/authority/slot.ts";
@@ -41,12 +41,14 @@ export function fakeMaterial(kind: AuthorityKind, name: string): SlotMaterial {
   return {
     keyID: keyID(name),
     publicKey: `-----BEGIN PUBLIC KEY-----\n${body}\n-----END PUBLIC KEY-----\n`,
-    ...(kind === "JWT"
-      ? {}
-      : {
-          certificate: `-----BEGIN CERTIFICATE-----\n${body}\n-----END CERTIFICATE-----\n` as CertificatePem,
-        }),
+    ...(kind === "JWT" ? {} : { certificate: certificatePem(name) }),
   };
+}
+
+/** In the right form, and with nothing in it but `name`. */
+export function certificatePem(name: string): CertificatePem {
+  const body = Buffer.from(name).toString("base64");
+  return `-----BEGIN CERTIFICATE-----\n${body}\n-----END CERTIFICATE-----\n` as CertificatePem;
 }
 
 export const ROOT: KeyId = keyID("root1");

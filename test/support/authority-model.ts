@@ -4,6 +4,7 @@
  * journal survives a crash.
  */
 
+import type { ExternalAuthority } from "../../src/authority/external-authority.ts";
 import { decodeJournal, encodeJournal } from "../../src/authority/journal.ts";
 import { planRotation } from "../../src/authority/rotation.ts";
 import type {
@@ -12,7 +13,13 @@ import type {
   RotationPlan,
   RotationPolicy,
 } from "../../src/authority/rotation-plan.ts";
-import type { JournalStep, RotationStep } from "../../src/authority/rotation-step.ts";
+import type {
+  DistrustStep,
+  JournalStep,
+  MadeStep,
+  PrepareStep,
+  RotationStep,
+} from "../../src/authority/rotation-step.ts";
 import {
   AUTHORITY_KINDS,
   type AuthorityKind,
@@ -26,7 +33,7 @@ import {
 import { applyStep, raiseSignedUntil, takeOver } from "../../src/authority/transitions.ts";
 import { type Seconds, seconds } from "../../src/core/brand.ts";
 import type { KeyId } from "../../src/x509/keys.ts";
-import { fakeMaterial, journalOf, POLICY, START } from "./authority-fakes.ts";
+import { certificatePem, fakeMaterial, journalOf, POLICY, START } from "./authority-fakes.ts";
 
 interface Credential {
   /** What a verifier must carry to accept it: a root or a JWT key. */
@@ -38,6 +45,8 @@ interface Credential {
 interface Consumer {
   readonly name: string;
   holds: ReadonlySet<KeyId>;
+  /** It refuses what we write, and has done so for long enough. */
+  refuses: boolean;
 }
 
 export class Violation extends Error {}
@@ -45,6 +54,7 @@ export class Violation extends Error {}
 export class AuthorityModel {
   policy: RotationPolicy = POLICY;
   requests: Requests = {};
+  readonly distrusted: Set<KeyId> = new Set();
   #now: number = START;
   #journal: Journal = journalOf();
   readonly #consumers: Consumer[] = [];
@@ -75,7 +85,11 @@ export class AuthorityModel {
 
   addConsumer(): void {
     if (this.#consumers.length < 6) {
-      this.#consumers.push({ name: `Secret ns/${this.#born++}`, holds: publishedIn(this.journal) });
+      this.#consumers.push({
+        name: `Secret ns/${this.#born++}`,
+        holds: publishedIn(this.journal),
+        refuses: false,
+      });
     }
   }
 
@@ -83,14 +97,53 @@ export class AuthorityModel {
     this.#consumers.splice(index % 6, 1);
   }
 
+  /** A consumer refuses what we write, or takes it again. */
+  refuse(index: number, refuses: boolean): void {
+    const consumer = this.#consumers[index % 6];
+    if (consumer !== undefined) consumer.refuses = refuses;
+  }
+
+  /** Somebody says that the active key of a kind was stolen. */
+  distrust(kind: "Root" | "JWT"): void {
+    const active = activeSlot(this.journal, kind);
+    if (active !== undefined) this.distrusted.add(active.keyID);
+  }
+
+  /** Someone else's CA makes roots and issuing certificates from now on, each named for its key and for its certificate. */
+  bring(root: string, issuing: string, ttl: number): void {
+    const life = { notBefore: seconds(this.#now - 60), notAfter: seconds(this.#now + ttl) };
+    const made = (kind: "Root" | "Issuing", name: string): ExternalAuthority["root"] => ({
+      ...(fakeMaterial(kind, name) as ExternalAuthority["root"]),
+      ...life,
+      algorithm: "RSA-2048",
+      certificate: certificatePem(`${name} ${this.#now} ${ttl}`),
+    });
+    const authority = {
+      root: made("Root", root),
+      issuing: { ...made("Issuing", issuing), intermediates: [] },
+    };
+    this.policy = { ...this.policy, external: { place: "Secret meshid-system/byo", authority } };
+  }
+
+  /** What was brought cannot be used any more. */
+  spoil(): void {
+    if (this.policy.external !== undefined)
+      this.policy = { ...this.policy, external: { place: "Secret meshid-system/byo", problem: "is gone" } };
+  }
+
+  bringNothing(): void {
+    const { external: _, ...rest } = this.policy;
+    this.policy = rest;
+  }
+
   /** The bundle as it is now reaches a consumer. */
   deliver(index: number): void {
     const consumer = this.#consumers[index % 6];
-    if (consumer !== undefined) consumer.holds = publishedIn(this.journal);
+    if (consumer !== undefined && !consumer.refuses) consumer.holds = publishedIn(this.journal);
   }
 
   deliverToAll(): void {
-    for (const consumer of this.#consumers) consumer.holds = publishedIn(this.journal);
+    for (const index of this.#consumers.keys()) this.deliver(index);
   }
 
   /** What an honest look at all consumers shows for all keys of the journal. */
@@ -98,10 +151,11 @@ export class AuthorityModel {
     const lacking = new Map(
       [...publishedIn(this.journal)].map((key): [KeyId, readonly string[]] => [
         key,
-        this.#consumers.filter(({ holds }) => !holds.has(key)).map(({ name }) => name),
+        this.#consumers.filter(({ holds, refuses }) => !refuses && !holds.has(key)).map(({ name }) => name),
       ]),
     );
-    this.#last = { consumers: this.#consumers.length, lacking };
+    const excluded = this.#consumers.filter(({ refuses }) => refuses).map(({ name }) => name);
+    this.#last = { consumers: this.#consumers.length, lacking, excluded };
     return this.#last;
   }
 
@@ -119,8 +173,8 @@ export class AuthorityModel {
   step(observation: Observation | undefined, limit: number = Number.POSITIVE_INFINITY): RotationPlan {
     let saves = 0;
     for (let round = 0; round < 20; round++) {
-      const { journal, now, policy, requests } = this;
-      const plan = planRotation({ journal, now, policy, observation, requests });
+      const { journal, now, policy, requests, distrusted } = this;
+      const plan = planRotation({ journal, now, policy, observation, requests, distrusted });
       this.#checkPlan(plan);
       if (plan.steps.length === 0) return plan;
       for (const step of plan.steps) {
@@ -147,24 +201,57 @@ export class AuthorityModel {
   /** Whether a rotation is under way or a request is open. */
   isBusy(): boolean {
     const { journal, requests } = this;
-    const isOpen = AUTHORITY_KINDS.some(
-      (kind) => requests[kind] !== undefined && requests[kind] !== journal.honoured[kind],
-    );
+    const isOpen = AUTHORITY_KINDS.some((kind) => {
+      // Someone else's CA cannot be asked.
+      if (kind !== "JWT" && this.policy.external !== undefined) return false;
+      return requests[kind] !== undefined && requests[kind] !== journal.honoured[kind];
+    });
     return isOpen || journal.slots.some(({ state }) => state === "Prepared");
   }
 
   #carryOut(step: RotationStep, observation: Observation | undefined): void {
     const before = this.journal;
-    const full: JournalStep =
-      step.step === "Prepare"
-        ? { ...step, made: fakeMaterial(step.kind, `${step.kind}${++this.#made}`) }
-        : step;
+    const full = this.#make(step);
     const after = applyStep(before, full, this.now);
     if (after === undefined)
       throw new Violation(`${step.step} does not apply to the journal it was planned for`);
+    if (step.step === "Distrust") this.#forget(step);
     if (step.step === "Activate")
       this.#checkActivation(before, step.keyID, observation, step.forced !== undefined);
     this.#save(after, before);
+  }
+
+  #make(step: RotationStep): JournalStep {
+    if (step.step === "Prepare") return this.#makeOne(step);
+    if (step.step !== "Distrust") return step;
+    const replacements: MadeStep[] = [];
+    for (const one of step.replacements) {
+      const issuerKeyID =
+        one.issuerKeyID ?? (one.kind === "Issuing" ? replacements[0]?.made.keyID : undefined);
+      replacements.push(this.#makeOne({ ...one, ...(issuerKeyID === undefined ? {} : { issuerKeyID }) }));
+    }
+    return { ...step, replacements };
+  }
+
+  #makeOne(step: PrepareStep): MadeStep {
+    const brought = this.policy.external?.authority;
+    const found = [brought?.root, brought?.issuing].find((one) => one?.keyID === step.external);
+    if (step.external === undefined) {
+      return { ...step, made: fakeMaterial(step.kind, `${step.kind}${++this.#made}`) };
+    }
+    if (found === undefined) throw new Violation("prepares what nobody brought");
+    const { keyID, publicKey, certificate } = found;
+    return { ...step, made: { keyID, publicKey, certificate } };
+  }
+
+  /** What a stolen key has signed is meant to be refused. */
+  #forget({ keyIDs }: DistrustStep): void {
+    for (const key of keyIDs) {
+      const slot = this.#slot(key);
+      if (slot !== undefined && slot.state !== "Prepared" && !this.distrusted.has(key))
+        throw new Violation("drops a key that nobody named");
+    }
+    this.#credentials = this.#credentials.filter(({ anchor }) => !keyIDs.includes(anchor));
   }
 
   #save(journal: Journal, before: Journal | undefined): void {
@@ -193,7 +280,10 @@ export class AuthorityModel {
     const active = slot === undefined ? undefined : activeSlot(journal, slot.kind);
     if (slot === undefined || active === undefined) throw new Violation("activates nothing");
     if (isForced) {
-      if (this.#now < instantOfLife(active, 3 / 4)) throw new Violation("forced before 3/4 of the old life");
+      const issuing = activeSlot(journal, "Issuing") ?? active;
+      const isForeign = active.kind === "Root" && active.external === true;
+      const limits = [instantOfLife(active, 3 / 4), ...(isForeign ? [instantOfLife(issuing, 5 / 8)] : [])];
+      if (this.#now < Math.min(...limits)) throw new Violation("forced before 3/4 of the old life");
       if (slot.kind !== "Issuing" && this.#now < slot.since + this.policy.propagation) {
         throw new Violation("forced without its propagation time");
       }
@@ -228,7 +318,7 @@ export class AuthorityModel {
 
 /** The sequence rises exactly when the content changes; epoch and revision never fall. */
 function checkBundle(before: Journal, after: Journal): void {
-  const isSame = sameSet(publishedIn(before), publishedIn(after));
+  const isSame = sameSet(contentOf(before), contentOf(after));
   const rise = after.bundle.sequence - before.bundle.sequence;
   if (rise !== (isSame ? 0 : 1)) throw new Violation("the sequence does not follow the content");
   if (after.revision !== before.revision + 1) throw new Violation("the revision does not count the saves");
@@ -237,6 +327,11 @@ function checkBundle(before: Journal, after: Journal): void {
 function publishedIn(journal: Journal): ReadonlySet<KeyId> {
   const kinds: readonly AuthorityKind[] = ["Root", "JWT"];
   return new Set(journal.slots.filter(({ kind }) => kinds.includes(kind)).map(({ keyID }) => keyID));
+}
+
+function contentOf(journal: Journal): ReadonlySet<string> {
+  const shown = journal.slots.filter(({ kind }) => kind !== "Issuing");
+  return new Set(shown.map(({ keyID, certificate }) => `${keyID} ${certificate ?? ""}`));
 }
 
 function sameSet(a: ReadonlySet<unknown>, b: ReadonlySet<unknown>): boolean {

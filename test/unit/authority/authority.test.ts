@@ -1,7 +1,8 @@
 import { describe, expect, it } from "@jest/globals";
 import { Authority } from "../../../src/authority/authority.ts";
 import { decodeJournal, encodeJournal } from "../../../src/authority/journal.ts";
-import type { AuthorityDeps, AuthorityPolicy } from "../../../src/authority/opening.ts";
+import type { AuthorityDeps } from "../../../src/authority/opening.ts";
+import type { AuthorityPolicy } from "../../../src/authority/policy.ts";
 import type { Observation } from "../../../src/authority/rotation-plan.ts";
 import { type AuthorityKind, activeSlot, type Journal, type Slot } from "../../../src/authority/slot.ts";
 import { takeOver } from "../../../src/authority/transitions.ts";
@@ -99,7 +100,9 @@ describe("Authority.open", () => {
     world.stores.evidence = true;
     const error = await failureOf(world.authority.open());
     expect(error.code).toBe("JOURNAL_MISSING");
-    expect(error.message).toMatch(/restore.*backup.*meshid bootstrap --new-root --confirm example\.org/);
+    expect(error.message).toMatch(
+      /backup.*meshid restore.*meshid bootstrap --new-root --confirm example\.org/,
+    );
     expect([world.stores.journalText, world.stores.keys.size]).toEqual([undefined, 0]);
   });
 

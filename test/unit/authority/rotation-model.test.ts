@@ -1,5 +1,6 @@
 import { describe, it } from "@jest/globals";
 import * as fc from "fast-check";
+import type { Hold } from "../../../src/authority/rotation-plan.ts";
 import { AUTHORITY_KINDS, activeSlot } from "../../../src/authority/slot.ts";
 import { seconds } from "../../../src/core/brand.ts";
 import { POLICY } from "../../support/authority-fakes.ts";
@@ -7,7 +8,7 @@ import { AuthorityModel, Violation } from "../../support/authority-model.ts";
 
 type Act = (model: AuthorityModel) => void;
 
-const RUNS = Number(process.env["MESHID_MODEL_RUNS"] ?? 2500);
+const RUNS = Number(process.env["MESHID_MODEL_RUNS"] ?? 10_000);
 
 const index = fc.nat(5);
 const kind = fc.constantFrom(...AUTHORITY_KINDS);
@@ -95,7 +96,55 @@ const act: fc.Arbitrary<readonly [string, Act]> = fc.oneof(
   },
 );
 
-const story = fc.array(act, { minLength: 5, maxLength: 40 });
+const refusal: fc.Arbitrary<readonly [string, Act]> = fc
+  .tuple(index, fc.boolean())
+  .map(([i, refuses]) => [`refuse ${i} ${refuses}`, (m: AuthorityModel) => m.refuse(i, refuses)] as const);
+
+/** Never, always, or by the clock. */
+const hold: fc.Arbitrary<readonly [string, Act]> = fc.constantFrom("none", "Paused", "Closed").map(
+  (reason) =>
+    [
+      `hold ${reason}`,
+      (m: AuthorityModel) => {
+        m.policy = { ...m.policy, holdAt: (now) => holdFor(reason, now) };
+      },
+    ] as const,
+);
+
+const theft: fc.Arbitrary<readonly [string, Act]> = fc
+  .constantFrom("Root" as const, "JWT" as const)
+  .map((k) => [`distrust ${k}`, (m: AuthorityModel) => m.distrust(k)] as const);
+
+const source: fc.Arbitrary<readonly [string, Act]> = fc.oneof(
+  fc
+    .tuple(fc.nat(2), fc.nat(3), fc.integer({ min: 3000, max: 60_000 }))
+    .map(
+      ([root, issuing, ttl]) =>
+        [
+          `bring ${root} ${issuing} ${ttl}`,
+          (m: AuthorityModel) => m.bring(`ext${root}`, `sub${root}${issuing}`, ttl),
+        ] as const,
+    ),
+  fc.constant(["spoil", (m: AuthorityModel) => m.spoil()] as const),
+  fc.constant(["bring nothing", (m: AuthorityModel) => m.bringNothing()] as const),
+);
+
+/** A window of 1000 s in every 5000. */
+function holdFor(reason: string, now: number): Hold | undefined {
+  if (reason === "Paused") return { reason, message: "paused" };
+  if (reason !== "Closed" || now % 5000 < 1000) return undefined;
+  return { reason, opensAt: seconds(now - (now % 5000) + 5000), message: "closed" };
+}
+
+const step: fc.Arbitrary<readonly [string, Act]> = fc.oneof(
+  { weight: 34, arbitrary: act },
+  { weight: 2, arbitrary: refusal },
+  { weight: 2, arbitrary: hold },
+  { weight: 1, arbitrary: theft },
+  { weight: 1, arbitrary: source },
+);
+
+const story = fc.array(step, { minLength: 5, maxLength: 40 });
 
 describe("rotation under random clocks, crashes and observations", () => {
   it("keeps its promises, and ends every rotation once consumers follow", () => {
@@ -104,6 +153,7 @@ describe("rotation under random clocks, crashes and observations", () => {
         const model = new AuthorityModel();
         for (const [, run] of acts) run(model);
         model.setClockRight();
+        model.policy = { ...model.policy, holdAt: () => undefined };
         for (let n = 0; n < 40 && model.isBusy(); n++) {
           model.step(model.look());
           model.deliverToAll();
@@ -121,6 +171,8 @@ describe("rotation under random clocks, crashes and observations", () => {
         const model = new AuthorityModel();
         for (const [, run] of acts) run(model);
         for (let n = 0; n < consumers; n++) model.addConsumer();
+        // The keys of someone else's CA are not ours to renew.
+        model.bringNothing();
         model.setClockRight();
         const start = model.now;
         while (model.now < start + 30_000) {

@@ -317,7 +317,7 @@ describe("planRotation: activation", () => {
       { policy: { ...POLICY, jwtAlgorithm: "ES384" } },
       "AlgorithmChanged",
     ],
-    ["a key that ended before it was used", journalOf(), 8000, {}, "Expired"],
+    ["a key that has waited for half of its life", journalOf(), 8000, {}, "TooOld"],
   ] as const)("gives up %s", (...row) => {
     const [, base, after, input, reason] = row;
     const kind = reason === "RootChanged" ? "Issuing" : "JWT";

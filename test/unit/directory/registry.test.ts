@@ -432,7 +432,7 @@ describe("a registry", () => {
     it("is an annotation of the object, across edits and a restart", async () => {
       put(FILE, identityYaml("payments"));
       await take();
-      expect(registry.renew(KEY, "request-1")).toBe(true);
+      expect(registry.renew([KEY], "request-1")).toEqual([KEY]);
       put(FILE, identityYaml("payments", "{x509: {ttl: 3h}}"));
       await take();
       restart();
@@ -445,7 +445,7 @@ describe("a registry", () => {
     it("gives way to a newer annotation in the file", async () => {
       put(FILE, identityYaml("payments"));
       await take();
-      registry.renew(KEY, "request-1");
+      registry.renew([KEY], "request-1");
       put(
         FILE,
         identityYaml("payments").replace("shop}", `shop, annotations: {${RENEW_ANNOTATION}: "by-file"}}`),
@@ -454,8 +454,12 @@ describe("a registry", () => {
       expect(identity().metadata.annotations).toEqual({ [RENEW_ANNOTATION]: "by-file" });
     });
 
-    it("is refused for an object that is not there", () => {
-      expect(registry.renew(KEY, "request-1")).toBe(false);
+    it("is refused for an object that is not there, and not for the others", async () => {
+      expect(registry.renew([KEY], "request-1")).toEqual([]);
+      put(FILE, identityYaml("payments"));
+      await take();
+      expect(registry.renew(["shop/none", KEY], "request-2")).toEqual([KEY]);
+      expect(identity().metadata.annotations).toEqual({ [RENEW_ANNOTATION]: "request-2" });
     });
   });
 

@@ -12,6 +12,15 @@ import { identityYaml, makeWorkspace, type Workspace } from "../../support/local
 
 const RENEW = { kind: "renew", namespace: "shop", name: "payments" } as const;
 const ROTATE = { kind: "rotate", authority: "Root" } as const;
+const DISTRUST = { ...ROTATE, compromised: "0f3a6c1d" } as const;
+const RENEW_ALL = {
+  kind: "renew-all",
+  identities: [
+    { namespace: "shop", name: "none" },
+    { namespace: "shop", name: "payments" },
+    { namespace: "shop", name: "web" },
+  ],
+} as const;
 
 describe("requests in STATE", () => {
   let place: ReturnType<typeof scratch>;
@@ -34,6 +43,11 @@ describe("requests in STATE", () => {
     const second = leave(RENEW);
     expect(readRequests(place.dir).map(({ id }) => id)).toEqual([first, second]);
     expect(found()).toEqual([ROTATE, RENEW]);
+  });
+
+  it.each<Request>([RENEW, RENEW_ALL, ROTATE, DISTRUST])("come back as they were left: %j", (request) => {
+    leave(request);
+    expect(found()).toEqual([request]);
   });
 
   it("wait until they are removed, and no longer", () => {
@@ -69,7 +83,11 @@ describe("requests in STATE", () => {
     '"renew"',
     '{"kind":"renew"}',
     '{"kind":"renew","namespace":"shop","name":7}',
+    '{"kind":"renew-all"}',
+    '{"kind":"renew-all","identities":{}}',
+    '{"kind":"renew-all","identities":[{"namespace":"shop","name":"a"},{"namespace":"shop"}]}',
     '{"kind":"rotate","authority":"root"}',
+    '{"kind":"rotate","authority":"Root","compromised":7}',
     '{"kind":"delete","namespace":"shop","name":"payments"}',
     '{"kind":"renew","kind":"rotate","authority":"Root","namespace":"a","name":"b"}',
   ])("are found as nothing to do, and can be removed, where a file holds %s", (text) => {
@@ -136,6 +154,19 @@ describe("a directory with requests", () => {
     expect(isPending(work.state, id)).toBe(false);
   });
 
+  it("carries the renewal of many out with one value, as far as they are there", async () => {
+    await work.put("web.yaml", identityYaml("web"));
+    await started[Symbol.asyncDispose]();
+    await begin();
+    const id = leave(RENEW_ALL);
+    await take();
+    expect(started.changes.identities).toEqual(["shop/payments", "shop/web"]);
+    const value = (key: string): string | undefined =>
+      started.directory.identity(key)?.metadata.annotations?.[RENEW_ANNOTATION];
+    expect([value("shop/payments"), value("shop/web")]).toEqual([id, id]);
+    expect(isPending(work.state, id)).toBe(false);
+  });
+
   it("means the same by a request that is met again after a crash", async () => {
     const id = leave(RENEW);
     await take();
@@ -172,7 +203,7 @@ describe("a directory with requests", () => {
     expect(started.changes.rotations).toBe(1);
     expect(started.directory.pending()).toEqual({ Root: id });
     expect(isPending(work.state, id)).toBe(true);
-    started.directory.honoured({ Root: id });
+    started.directory.honoured({ honoured: { Root: id }, slots: [] });
     expect(isPending(work.state, id)).toBe(false);
     await take();
     expect(started.changes.rotations).toBe(1);
@@ -210,11 +241,11 @@ describe("held rotations", () => {
       false,
     ]);
     expect(held.newest).toEqual({ Root: "2", JWT: "3" });
-    held.honoured({});
+    held.honoured({ honoured: {}, slots: [] });
     expect(removed).toEqual([]);
-    held.honoured({ Root: "2" });
+    held.honoured({ honoured: { Root: "2" }, slots: [] });
     expect(removed.toSorted()).toEqual(["1", "2"]);
-    held.honoured({ Root: "2", JWT: "3" });
+    held.honoured({ honoured: { Root: "2", JWT: "3" }, slots: [] });
     expect(removed.toSorted()).toEqual(["1", "2", "3"]);
   });
 
@@ -223,7 +254,7 @@ describe("held rotations", () => {
     const removed: string[] = [];
     for (const value of ["1", "2"])
       held.hold({ kind: "Root", value, remove: () => void removed.push(value) });
-    held.honoured({ Root: "1" });
+    held.honoured({ honoured: { Root: "1" }, slots: [] });
     expect(removed).toEqual(["1"]);
     expect(held.newest).toEqual({ Root: "2" });
   });

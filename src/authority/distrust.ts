@@ -1,0 +1,91 @@
+/**
+ * The emergency: a key that somebody else may have leaves every bundle at once, and another signs in its place, before
+ * anyone was seen to carry it. Whatever the old one has signed is refused from then on; that is what is wanted.
+ */
+
+import {
+  broughtIssuing,
+  broughtRoot,
+  type FreshSlots,
+  freshIssuing,
+  freshJwt,
+  freshRoot,
+} from "./fresh-slots.ts";
+import type { Draft, RotationInput } from "./rotation-plan.ts";
+import type { DistrustStep, PrepareStep } from "./rotation-step.ts";
+import { activeSlot, type Journal, type Slot } from "./slot.ts";
+
+/** The step for the first kind that has distrusted keys; undefined where none has, or nothing can take their place. */
+export function planDistrust(input: RotationInput, draft: Draft): DistrustStep | undefined {
+  for (const kind of ["Root", "JWT"] as const) {
+    const step = planKind(input, kind, draft);
+    if (step !== undefined) return step;
+  }
+  return undefined;
+}
+
+/** The slots that go with `keyIDs`: themselves, and what their roots have certified. */
+export function fallsWith(slot: Slot, keyIDs: readonly string[]): boolean {
+  return keyIDs.includes(slot.keyID) || (slot.issuerKeyID !== undefined && keyIDs.includes(slot.issuerKeyID));
+}
+
+function planKind(
+  { journal, now, policy, distrusted }: RotationInput,
+  kind: "Root" | "JWT",
+  draft: Draft,
+): DistrustStep | undefined {
+  const slots = journal.slots.filter((slot) => slot.kind === kind);
+  const named = slots.filter(({ keyID }) => distrusted?.has(keyID) === true);
+  if (named.length === 0) return undefined;
+  const isActive = named.some(({ state }) => state === "Active");
+  // What lies beside a stolen key is as good as stolen. It has signed nothing: giving it up costs nothing.
+  const gone = slots.filter((slot) => named.includes(slot) || (isActive && slot.state === "Prepared"));
+  const keyIDs = gone.map(({ keyID }) => keyID);
+  const fresh = { now, policy, reason: "Distrusted" } as const;
+  const replacements =
+    kind === "JWT" ? (isActive ? [freshJwt(fresh)] : []) : rootReplacements(journal, keyIDs, fresh);
+  if (replacements !== undefined) return { step: "Distrust", kind, keyIDs, replacements };
+  const [first] = named;
+  if (first !== undefined) {
+    const message = `is not to be trusted any more, but nothing can take its place: put another CA into ${policy.external?.place ?? "its Secret"}`;
+    draft.waiting.push({ kind, keyID: first.keyID, for: "policy", message });
+  }
+  return undefined;
+}
+
+/** Undefined: someone else's CA has given nothing else yet. */
+function rootReplacements(
+  journal: Journal,
+  keyIDs: readonly string[],
+  fresh: FreshSlots,
+): readonly PrepareStep[] | undefined {
+  const root = activeSlot(journal, "Root");
+  const issuing = activeSlot(journal, "Issuing");
+  const isRootGone = root === undefined || keyIDs.includes(root.keyID);
+  const isIssuingGone = issuing === undefined || fallsWith(issuing, keyIDs);
+  if (!isRootGone && !isIssuingGone) return [];
+  const lost = { isRootGone, isIssuingGone };
+  const { external } = fresh.policy;
+  if (external !== undefined) {
+    const found = external.authority;
+    if (found === undefined || keyIDs.includes(found.root.keyID)) return undefined;
+    return choose(lost, broughtRoot(found, fresh.reason), broughtIssuing(found, fresh.reason));
+  }
+  if (!isRootGone && root.external === true) return undefined;
+  const newRoot = freshRoot(fresh);
+  return choose(lost, newRoot, freshIssuing(fresh, isRootGone ? { notAfter: newRoot.notAfter } : root));
+}
+
+interface Lost {
+  readonly isRootGone: boolean;
+  /** Not while what signs is still under the former root. */
+  readonly isIssuingGone: boolean;
+}
+
+function choose(
+  { isRootGone, isIssuingGone }: Lost,
+  root: PrepareStep,
+  issuing: PrepareStep,
+): readonly PrepareStep[] {
+  return [...(isRootGone ? [root] : []), ...(isIssuingGone ? [issuing] : [])];
+}

@@ -1,0 +1,124 @@
+/**
+ * Root and issuing certificate from someone else's CA: what it gives takes the way of our own keys. A new root is published,
+ * observed and given its time before anything under it signs; then the issuing certificate follows.
+ */
+
+import { seconds } from "../core/brand.ts";
+import { heldBack, planActivation } from "./activation.ts";
+import type { ExternalCertificate } from "./external-authority.ts";
+import { holdLimit } from "./limits.ts";
+import type { Draft, ExternalSource, RotationInput } from "./rotation-plan.ts";
+import type { RecertifyStep } from "./rotation-step.ts";
+import { activeSlot, preparedSlot, type Slot } from "./slot.ts";
+
+/** The Secret is read again this often: nobody says that it has changed. */
+const LOOK_AGAIN = 60;
+
+export interface ExternalInput {
+  readonly active: Slot;
+  readonly source: ExternalSource;
+  /** A rotation by hand was asked for. */
+  readonly isAsked: boolean;
+}
+
+type Wanted = ExternalCertificate & { readonly intermediates?: RecertifyStep["intermediates"] };
+
+export function planExternal(input: RotationInput, external: ExternalInput, draft: Draft): void {
+  const { journal, now } = input;
+  const { active, source } = external;
+  const { kind } = active;
+  draft.wakes.push(now + LOOK_AGAIN, active.notAfter);
+  if (external.isAsked) {
+    const message = `a rotation was asked for, but this key is not meshid's to make: put another CA into ${source.place}`;
+    draft.waiting.push({ kind, keyID: active.keyID, for: "policy", message });
+  }
+  const prepared = preparedSlot(journal, kind);
+  if (source.authority === undefined) {
+    if (prepared?.external === true) planActivation({ ...input, active, prepared }, draft);
+    else if (prepared !== undefined)
+      draft.steps.push({ step: "Discard", kind, keyID: prepared.keyID, reason: "SourceChanged" });
+    return;
+  }
+  const wanted: Wanted = kind === "Root" ? source.authority.root : source.authority.issuing;
+  const issuerKeyID = kind === "Root" ? undefined : source.authority.root.keyID;
+  if (prepared !== undefined) planPrepared(input, { active, prepared, wanted, issuerKeyID }, draft);
+  // A new issuing certificate follows its root.
+  else if (issuerKeyID === undefined || activeSlot(journal, "Root")?.keyID === issuerKeyID) {
+    planSuccessor(input, { active, wanted, issuerKeyID }, draft);
+  }
+}
+
+interface Successor {
+  readonly active: Slot;
+  readonly wanted: Wanted;
+  readonly issuerKeyID: Slot["issuerKeyID"];
+}
+
+function planPrepared(
+  input: RotationInput,
+  { active, prepared, wanted, issuerKeyID }: Successor & { readonly prepared: Slot },
+  draft: Draft,
+): void {
+  const { kind, keyID } = prepared;
+  const isUnderActiveRoot =
+    prepared.issuerKeyID === undefined || prepared.issuerKeyID === activeSlot(input.journal, "Root")?.keyID;
+  if (keyID !== wanted.keyID || prepared.issuerKeyID !== issuerKeyID || !isUnderActiveRoot) {
+    draft.steps.push({ step: "Discard", kind, keyID, reason: "SourceChanged" });
+  } else if (!isCertifiedAs(prepared, wanted)) {
+    draft.steps.push(recertify(prepared, wanted, issuerKeyID));
+  } else planActivation({ ...input, active, prepared }, draft);
+}
+
+function planSuccessor(input: RotationInput, successor: Successor, draft: Draft): void {
+  const { now, policy } = input;
+  const { active, wanted, issuerKeyID } = successor;
+  const { kind, keyID } = active;
+  if (keyID === wanted.keyID) {
+    if (isCertifiedAs(active, wanted) && active.issuerKeyID === issuerKeyID) return;
+    if (wanted.notAfter >= active.signedUntil) draft.steps.push(recertify(active, wanted, issuerKeyID));
+    else {
+      const message =
+        "its new certificate ends before something that it signed: one that ends later is waited for";
+      draft.waiting.push({ kind, keyID, for: "policy", until: active.notAfter, message });
+    }
+    return;
+  }
+  const hold = policy.holdAt?.(now);
+  const until = holdLimit(input.journal, active);
+  if (hold !== undefined && now < until) {
+    draft.waiting.push(heldBack(active, hold, until));
+    if (hold.opensAt !== undefined) draft.wakes.push(hold.opensAt);
+    return;
+  }
+  const { algorithm, notBefore, notAfter } = wanted;
+  draft.steps.push({
+    step: "Prepare",
+    kind,
+    reason: "SourceChanged",
+    external: wanted.keyID,
+    algorithm,
+    notBefore,
+    notAfter,
+    ...(issuerKeyID === undefined ? {} : { issuerKeyID }),
+  });
+}
+
+function isCertifiedAs(slot: Slot, wanted: Wanted): boolean {
+  const chain = (one: Pick<Wanted, "intermediates">): string => (one.intermediates ?? []).join("");
+  return slot.certificate === wanted.certificate && chain(slot) === chain(wanted);
+}
+
+function recertify(slot: Slot, wanted: Wanted, issuerKeyID: Slot["issuerKeyID"]): RecertifyStep {
+  const { certificate, intermediates, notBefore, notAfter } = wanted;
+  return {
+    step: "Recertify",
+    kind: slot.kind === "Root" ? "Root" : "Issuing",
+    keyID: slot.keyID,
+    certificate,
+    ...(intermediates === undefined ? {} : { intermediates }),
+    ...(issuerKeyID === undefined ? {} : { issuerKeyID }),
+    notBefore,
+    // A leaf never ends after its issuer: a prepared slot has signed nothing.
+    notAfter: seconds(notAfter),
+  };
+}

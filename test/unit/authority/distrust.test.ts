@@ -1,0 +1,168 @@
+import { describe, expect, it } from "@jest/globals";
+import { planRotation } from "../../../src/authority/rotation.ts";
+import type { RotationInput, RotationPlan, RotationPolicy } from "../../../src/authority/rotation-plan.ts";
+import type { JournalStep, MadeStep } from "../../../src/authority/rotation-step.ts";
+import { activeSlot, type Journal } from "../../../src/authority/slot.ts";
+import { applyStep } from "../../../src/authority/transitions.ts";
+import { seconds } from "../../../src/core/brand.ts";
+import {
+  changeSlot,
+  fakeMaterial,
+  ISSUING,
+  JWT,
+  journalOf,
+  keyID,
+  POLICY,
+  ROOT,
+  START,
+  withSlot,
+} from "../../support/authority-fakes.ts";
+
+const NOW = seconds(START + 100);
+
+function plan(distrusted: readonly string[], input: Partial<RotationInput> = {}): RotationPlan {
+  return planRotation({
+    journal: journalOf(),
+    now: NOW,
+    policy: POLICY,
+    observation: undefined,
+    requests: {},
+    distrusted: new Set(distrusted),
+    ...input,
+  });
+}
+
+/** `journal` with the first step of `plan` carried out; new keys are called `new1`, `new2`. */
+function carriedOut(journal: Journal, { steps }: RotationPlan): Journal {
+  const [step] = steps;
+  if (step?.step !== "Distrust") throw new TypeError("no step to distrust");
+  const replacements: MadeStep[] = [];
+  for (const one of step.replacements) {
+    const made = fakeMaterial(one.kind, `new${replacements.length + 1}`);
+    const issuerKeyID = one.issuerKeyID ?? (one.kind === "Issuing" ? keyID("new1") : undefined);
+    replacements.push({ ...one, ...(issuerKeyID === undefined ? {} : { issuerKeyID }), made });
+  }
+  const full: JournalStep = { ...step, replacements };
+  const after = applyStep(journal, full, NOW);
+  if (after === undefined) throw new TypeError("the step does not apply");
+  return after;
+}
+
+function slotsOf({ slots }: Journal): readonly string[] {
+  return slots.map(
+    ({ kind, state, keyID: id }) =>
+      `${kind} ${state} ${Buffer.from(id, "hex").toString().replace(/\0+$/, "")}`,
+  );
+}
+
+describe("planRotation with a key that was stolen", () => {
+  it("replaces the active root and everything under it at once", () => {
+    const made = plan([ROOT]);
+    expect(made.steps).toMatchObject([
+      {
+        step: "Distrust",
+        kind: "Root",
+        keyIDs: [ROOT],
+        replacements: [
+          { kind: "Root", reason: "Distrusted" },
+          { kind: "Issuing", reason: "Distrusted" },
+        ],
+      },
+    ]);
+    const after = carriedOut(journalOf(), made);
+    expect(slotsOf(after)).toEqual(["JWT Active jwt1", "Root Active new1", "Issuing Active new2"]);
+    expect(activeSlot(after, "Issuing")?.issuerKeyID).toBe(keyID("new1"));
+    expect(after.bundle.sequence).toBe(2);
+    expect(after.distrusted).toEqual([{ kind: "Root", keyID: ROOT, at: NOW }]);
+  });
+
+  it("replaces the active JWT key and leaves the certificates alone", () => {
+    const after = carriedOut(journalOf(), plan([JWT]));
+    expect(slotsOf(after)).toEqual(["Root Active root1", "Issuing Active issuing1", "JWT Active new1"]);
+  });
+
+  it("gives up the prepared key beside it, which may have been stolen too and has signed nothing", () => {
+    const journal = withSlot(journalOf(), "jwt2", { kind: "JWT" });
+    expect(slotsOf(carriedOut(journal, plan([JWT], { journal })))).not.toContain("JWT Prepared jwt2");
+  });
+
+  it("keeps a retired root that nobody named, with what it has signed", () => {
+    const journal = withSlot(journalOf(), "old", { kind: "Root", state: "Retired" });
+    expect(slotsOf(carriedOut(journal, plan([ROOT], { journal })))).toContain("Root Retired old");
+  });
+
+  it("drops a retired root alone, as long as nothing active is under it", () => {
+    const journal = withSlot(journalOf(), "old", { kind: "Root", state: "Retired" });
+    const after = carriedOut(journal, plan([keyID("old")], { journal }));
+    expect(slotsOf(after)).toEqual(["Root Active root1", "Issuing Active issuing1", "JWT Active jwt1"]);
+  });
+
+  it("makes a new issuing certificate where the active one is under a retired root that was stolen", () => {
+    const next = withSlot(journalOf(), "root2", { kind: "Root", state: "Active" });
+    const journal = changeSlot(next, ROOT, { state: "Retired" });
+    const after = carriedOut(journal, plan([ROOT], { journal }));
+    expect(slotsOf(after)).toEqual(["JWT Active jwt1", "Root Active root2", "Issuing Active new1"]);
+    expect(activeSlot(after, "Issuing")?.issuerKeyID).toBe(keyID("root2"));
+  });
+
+  it("leaves what signs alone where it is under the former root, which nobody named", () => {
+    const next = withSlot(journalOf(), "root2", { kind: "Root", state: "Active" });
+    const journal = changeSlot(next, ROOT, { state: "Retired" });
+    const after = carriedOut(journal, plan([keyID("root2")], { journal }));
+    expect(slotsOf(after)).toEqual([
+      "Root Retired root1",
+      "Issuing Active issuing1",
+      "JWT Active jwt1",
+      "Root Active new1",
+    ]);
+  });
+
+  it("comes before everything else, the policy's pause too", () => {
+    const policy: RotationPolicy = { ...POLICY, holdAt: () => ({ reason: "Paused", message: "paused" }) };
+    expect(plan([JWT], { policy, now: seconds(START + 3000) }).steps).toHaveLength(1);
+  });
+
+  it.each([
+    ["a key that nobody knows", ["ab".repeat(20)]],
+    ["an issuing key, which only its root can take along", [ISSUING]],
+    ["nothing", []],
+  ])("does nothing for %s", (_, distrusted) => {
+    expect(plan(distrusted).steps).toEqual([]);
+  });
+
+  it("does nothing on a clock that went back", () => {
+    expect(plan([ROOT], { now: seconds(START - 3600) })).toMatchObject({
+      steps: [],
+      fault: { code: "ClockSkew" },
+    });
+  });
+
+  it("does nothing twice", () => {
+    const after = carriedOut(journalOf(), plan([ROOT]));
+    expect(plan([ROOT], { journal: after }).steps).toEqual([]);
+  });
+
+  it("waits, and says so, where the root is someone else's and no other was brought", () => {
+    const policy: RotationPolicy = { ...POLICY, external: { place: "Secret meshid-system/byo-ca" } };
+    const { steps, waiting } = plan([ROOT], { policy });
+    expect(steps).toEqual([]);
+    expect(waiting).toContainEqual(
+      expect.objectContaining({
+        kind: "Root",
+        for: "policy",
+        message: expect.stringContaining("put another CA into Secret meshid-system/byo-ca"),
+      }),
+    );
+  });
+
+  it("remembers the latest eight", () => {
+    let journal = journalOf();
+    for (let n = 0; n < 10; n++) {
+      const active = activeSlot(journal, "JWT")?.keyID ?? JWT;
+      journal = carriedOut(journal, plan([active], { journal }));
+      journal = changeSlot(journal, keyID("new1"), { keyID: keyID(`k${n}`) });
+    }
+    expect(journal.distrusted).toHaveLength(8);
+    expect(journal.distrusted?.at(-1)?.keyID).toBe(keyID("k8"));
+  });
+});
