@@ -42,6 +42,8 @@ interface StartOptions {
   readonly asPod?: boolean;
   /** The API server as this process reaches it; not for a pod. Default: the control plane's own address. */
   readonly server?: string;
+  /** Where it serves: empty for every address. Default: 127.0.0.1 alone. */
+  readonly host?: string;
 }
 
 /** The chart on a control plane, without its Deployment: processes of this machine stand for its pods. */
@@ -206,18 +208,14 @@ async function startProcess(
     flags = [],
     asPod = false,
     server = kube.server,
+    host = "127.0.0.1",
   }: StartOptions,
 ): Promise<ControllerProcess> {
   const dir = join(kube.dir, name);
   mkdirSync(dir);
   const [listenPort, probesPort] = [await freePort(), await freePort()];
   const pod = podOf(rendered, { namespace, name, dir });
-  const args = [
-    ...pod.args,
-    `--listen=127.0.0.1:${listenPort}`,
-    `--probes=127.0.0.1:${probesPort}`,
-    ...flags,
-  ];
+  const args = [...pod.args, `--listen=${host}:${listenPort}`, `--probes=127.0.0.1:${probesPort}`, ...flags];
   const access = asPod
     ? await podAccess(kube, namespace, dir)
     : await kubeconfigAccess({ ...kube, server }, namespace, dir);

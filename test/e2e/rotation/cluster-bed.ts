@@ -4,7 +4,7 @@
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { AuthorityKind } from "../../../src/authority/slot.ts";
@@ -51,6 +51,7 @@ const IDENTITY = {
 /** Of the kubelet, from the change of a Secret to that of its volume. */
 const LAG = { min: 800, max: 2000 };
 const LEASE_CHANGES_WITHIN = 25_000;
+const OPERATOR_NAMESPACE = "meshid-system";
 
 export async function startClusterBed(): Promise<Bed> {
   const kube = await startControlPlane();
@@ -103,7 +104,10 @@ class ClusterBed implements Bed {
       const relay = await startRelay(new URL(this.#kube.server));
       this.#replicas.push({ relay, process: await this.#startProcess(relay) });
     }
-    this.#service = await startService(() => this.#running());
+    this.#service = await startService({
+      replicas: () => this.#running(),
+      onReady: (ready) => this.#publishEndpoints(ready),
+    });
     await this.#makeIdentities();
     this.#mirror.start();
     await until("every peer's volumes", async () => {
@@ -156,6 +160,7 @@ class ClusterBed implements Bed {
       () => this.#cutAll(),
       () => this.#resetAll(),
       () => this.#cutLeader(),
+      () => this.#cutStandby(),
       () => this.#cutAndKill(),
     ];
     const from = Date.now();
@@ -205,6 +210,12 @@ class ClusterBed implements Bed {
     return `API server cut off from the leader for ${seconds} s`;
   }
 
+  /** It goes on serving what it knew. */
+  async #cutStandby(): Promise<string> {
+    const seconds = await this.#stall([await this.#standby()], between(8000, 15_000));
+    return `API server cut off from the standby for ${seconds} s`;
+  }
+
   async #cutAndKill(): Promise<string> {
     const leader = await this.#leader();
     const stalled = this.#stall(this.#replicas, between(2000, 6000));
@@ -232,14 +243,39 @@ class ClusterBed implements Bed {
   async #startProcess(relay: Relay): Promise<ControllerProcess> {
     if (this.#chart === undefined) throw new TypeError("no chart");
     const server = `https://127.0.0.1:${relay.port}`;
-    const process = await this.#chart.start({ server, waits: false });
+    const process = await this.#chart.start({ server, waits: false, host: "" });
     this.#processes.push(process);
     await untilReady(process);
     return process;
   }
 
+  /** As Kubernetes does it for pods; an address of the loopback is refused there. */
+  async #publishEndpoints(ready: readonly ControllerProcess[]): Promise<void> {
+    const address = ownAddress();
+    if (address === undefined) return;
+    const labels = { "kubernetes.io/service-name": "meshid" };
+    for (const one of this.#processes) {
+      const targetRef = { kind: "Pod", name: one.name, namespace: OPERATOR_NAMESPACE };
+      const conditions = { ready: ready.includes(one) };
+      const endpoints = one.isRunning() ? [{ addresses: [address], conditions, targetRef }] : [];
+      await must(this.#kube, {
+        method: "PATCH",
+        path: `/apis/discovery.k8s.io/v1/namespaces/${OPERATOR_NAMESPACE}/endpointslices/${one.name}?fieldManager=test&force=true`,
+        contentType: "application/apply-patch+yaml",
+        body: {
+          apiVersion: "discovery.k8s.io/v1",
+          kind: "EndpointSlice",
+          metadata: { name: one.name, labels },
+          addressType: "IPv4",
+          endpoints,
+          ports: [{ name: "https", port: one.listenPort, protocol: "TCP" }],
+        },
+      });
+    }
+  }
+
   async #holder(): Promise<string> {
-    const path = "/apis/coordination.k8s.io/v1/namespaces/meshid-system/leases/meshid";
+    const path = `/apis/coordination.k8s.io/v1/namespaces/${OPERATOR_NAMESPACE}/leases/meshid`;
     const lease = await must<{ readonly spec?: { readonly holderIdentity?: string } }>(this.#kube, {
       method: "GET",
       path,
@@ -313,6 +349,12 @@ class ClusterBed implements Bed {
       ]),
     );
   }
+}
+
+/** Undefined on a machine without a network. */
+function ownAddress(): string | undefined {
+  const addresses = Object.values(networkInterfaces()).flatMap((of = []) => of);
+  return addresses.find(({ family, internal }) => family === "IPv4" && !internal)?.address;
 }
 
 function decoded(data: SecretItem["data"]): Readonly<Record<string, Buffer>> {

@@ -19,7 +19,16 @@ import {
   until,
   type Workspace,
 } from "../../support/local-process.ts";
-import { AUDIENCE, type Bed, between, type Disturbance, type LogStep, NAMESPACE, stepOf } from "./bed.ts";
+import {
+  AUDIENCE,
+  type Bed,
+  between,
+  type Disturbance,
+  type LogStep,
+  NAMESPACE,
+  oneOf,
+  stepOf,
+} from "./bed.ts";
 import { Mirror, type Shown, shownIn } from "./mirror.ts";
 import { PEERS, type Peer } from "./peers/told.ts";
 
@@ -126,12 +135,16 @@ class LocalBed implements Bed {
   async disturb(): Promise<Disturbance> {
     const from = Date.now();
     await this.#end("SIGKILL");
-    // At once, as a supervisor does it, or after a while.
-    const away = Math.random() < 0.5 ? 0 : between(500, 5000);
+    // At once, as a supervisor does it; after a while; or when what was published just before is due.
+    const away = oneOf([0, between(500, 4000), between(5000, 8000)]);
+    const isAsked = away > 0 && Math.random() < 0.5;
     await pause(away);
+    // The first thing that it finds is that everything has to be signed anew.
+    if (isAsked) await this.renewAll();
     this.#startProcess();
     await this.#untilServing();
-    return { what: "SIGKILL", from, to: Date.now() };
+    const what = `SIGKILL, started again ${away === 0 ? "at once" : `after ${(away / 1000).toFixed(1)} s`}`;
+    return { what: isAsked ? `${what}, renewals asked for meanwhile` : what, from, to: Date.now() };
   }
 
   steps(): readonly LogStep[] {

@@ -143,13 +143,11 @@ function traffic(record: RunRecord): readonly string[] {
       PHASES.map((phase) => row(`${kind}: ${PHASE_WORDS[phase]}`, handshakesIn(record, kind, phase))),
     ),
     row(
-      "the two certificates were signed by different keys ¹",
+      "the two certificates signed by different keys",
       sumByPair(tally.seconds, ({ across }) => across),
     ),
     row("controller killed or cut off", sumByPair(tally.seconds.filter(isDisturbed))),
     row("failed", failedByPair(record)),
-    "",
-    "¹ As far as the caller is told: not where Envoy serves Envoy's own answer to Go and Node, which look themselves.",
   ];
 }
 
