@@ -37,6 +37,7 @@ export const CASES: readonly (readonly [Constraints, Name, string])[] = [
   [{ permitted: [uri("example.org")], excluded: [uri("example.org")] }, host("example.org"), "refused"],
   [permitted(dns("svc")), dnsName("payments.shop.svc"), "permitted"],
   [permitted(dns("SVC")), dnsName("payments.shop.svc"), "permitted"],
+  [permitted(dns("svc")), dnsName("Payments.Shop.SVC"), "permitted"],
   [permitted(dns("payments.shop.svc")), dnsName("payments.shop.svc"), "permitted"],
   [permitted(dns(".svc")), dnsName("payments.shop.svc"), "permitted"],
   [permitted(dns("")), dnsName("payments.shop.svc"), "permitted"],
@@ -53,6 +54,7 @@ export const CASES: readonly (readonly [Constraints, Name, string])[] = [
   [permitted(ip(10, 0, 0, 0, 255, 0, 0, 0)), address("10.1.2.3"), "permitted"],
   [permitted(ip(10, 0, 0, 0, 255, 0, 0, 0)), address("11.1.2.3"), "refused"],
   [permitted(ip(10, 0, 0, 0, 255, 0, 0, 0)), address("fd00::1"), "refused"],
+  [permitted(ip(0, 0, 0, 0, 0, 0, 0, 0)), address("fd00::1"), "refused"],
   [permitted(ip(...IPV6_TEN)), address("fd00::1"), "permitted"],
   [permitted(ip(...IPV6_TEN)), address("fe00::1"), "refused"],
   [excluded(ip(10, 0, 0, 0, 255, 0, 0, 0)), address("10.1.2.3"), "refused"],
@@ -78,6 +80,12 @@ export const DISAGREED: readonly (readonly [string, Constraints, Name, { readonl
     { refusedBy: "OpenSSL" },
   ],
   ["a host below an excluded one", excluded(uri("org")), host("example.org"), { refusedBy: "Go" }],
+  [
+    "an address for a host, where a domain is excluded",
+    excluded(uri("example.com")),
+    host("10.0.0.1"),
+    { refusedBy: "Go" },
+  ],
   [
     "a wildcard over an excluded name",
     excluded(dns("a.shop.svc")),

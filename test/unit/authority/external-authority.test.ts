@@ -722,14 +722,19 @@ describe("readExternalAuthority, of tls.key,", () => {
     expectRefusal(externalFiles(chain, keys, { key: key() }), message);
   });
 
-  it("refuses a key that names the right public key and is another", () => {
+  it("refuses a key that is not the one of the public key that it names", () => {
     // SEC1 ends in the public key, which the engine believes.
-    const [mine, theirs] = [keys.issuing, spare].map((key) =>
-      Buffer.from(key.export({ type: "sec1", format: "der" })),
-    );
-    const forged = Buffer.concat([theirs!.subarray(0, -65), mine!.subarray(-65)]);
-    const key = `-----BEGIN EC PRIVATE KEY-----\n${forged.toString("base64")}\n-----END EC PRIVATE KEY-----\n`;
-    expectRefusal(externalFiles(chain, keys, { key }), "tls.key: ");
+    const [mine, theirs] = [keys.issuing, spare].map((key) => {
+      return Buffer.from(key.export({ type: "sec1", format: "der" }));
+    });
+    for (const [secret, open] of [
+      [mine, theirs],
+      [theirs, mine],
+    ]) {
+      const forged = Buffer.concat([secret!.subarray(0, -65), open!.subarray(-65)]).toString("base64");
+      const key = `-----BEGIN EC PRIVATE KEY-----\n${forged}\n-----END EC PRIVATE KEY-----\n`;
+      expectRefusal(externalFiles(chain, keys, { key }), "tls.key: belongs to no certificate of tls.crt");
+    }
   });
 });
 
