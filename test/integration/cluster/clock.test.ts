@@ -157,7 +157,8 @@ describeCluster("a controller whose clock is wrong", () => {
   }, 40_000);
 
   it("lets one with a right clock lead, however early it competes itself", async () => {
-    await untilReady(await start("wrong", HOUR));
+    const wrong = await start("wrong", HOUR);
+    await untilReady(wrong);
     await untilReady(await start("right"));
     const [first] = replicas.filter((one) => one.isRunning());
     await first?.stop();
@@ -165,6 +166,7 @@ describeCluster("a controller whose clock is wrong", () => {
     await suite.identity(shop, "second", SPEC);
     await suite.ready(shop, "second");
     expect((await authorityReady()).seen).toBe("True Active");
+    expect(wrong.logs().filter(({ result }) => result === "leader")).toEqual([]);
     setClock("wrong", 0);
   }, 40_000);
 
