@@ -90,7 +90,10 @@ async function trustDomainFor(
 }
 
 function conditionTable(trustDomain: TrustDomainObject | undefined, paint: Paint): string {
-  const conditions = trustDomain?.status?.conditions ?? [];
+  // A rotation that is under way stands above its keys.
+  const conditions = (trustDomain?.status?.conditions ?? []).filter(
+    ({ type, status }) => type !== "RotationInProgress" || status !== "True",
+  );
   if (trustDomain === undefined || conditions.length === 0) return "";
   const head = `\n${paint("bold", `TrustDomain ${trustDomain.metadata.name}`)}\n`;
   return head + formatTable(CONDITION_COLUMNS, conditions.map(conditionCells), paint);

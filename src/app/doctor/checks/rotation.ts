@@ -89,9 +89,9 @@ function laggingVerdict(domain: TrustDomainObject, condition: Condition, now: Se
   });
   const since = parseRfc3339(late?.since ?? "");
   if (late === undefined || since === undefined) return undefined;
-  const until = late.waitingUntil === undefined ? "" : `; it is used at ${late.waitingUntil} at the latest`;
+  const until = late.waitingUntil === undefined ? "" : `; it signs at ${late.waitingUntil} at the latest`;
   return warning(
-    `the new ${late.kind} key ${late.keyID} is published ${describeInstant(since, now)} and still waits: ${condition.message}${until}`,
+    `the new ${late.kind} key ${late.keyID} was published ${describeInstant(since, now)} and still waits: ${late.waitingFor ?? condition.message}${until}`,
     "make what is named writable (quota, admission policy, stuck namespace), or delete it: who lacks the key then refuses who uses it",
   );
 }

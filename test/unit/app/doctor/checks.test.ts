@@ -419,7 +419,7 @@ describe("a fault", () => {
           }),
         ]),
       }),
-      /the new Root key r2 is published 90 minutes ago .* and still waits: shop lacks it/,
+      /the new Root key r2 was published 90 minutes ago .* and still waits: shop lacks it/,
     ],
     [
       "rotation",
