@@ -37,8 +37,8 @@ export interface Bed extends AsyncDisposable {
   volumes(peer: Peer): { readonly tls: string; readonly jwt: string };
   authorities(): Promise<readonly AuthorityStatus[]>;
   rotate(kind: AuthorityKind): Promise<void>;
-  /** New certificates and tokens for all peers. */
-  renewAll(): Promise<void>;
+  /** Asks for new certificates and tokens. */
+  renew(peers: readonly Peer[]): Promise<void>;
   /** Something bad, chosen at random, up to its end; undefined: it was over before it began. */
   disturb(): Promise<Disturbance>;
   /** The steps of rotations that the processes have logged. */
@@ -57,6 +57,12 @@ export function oneOf<Item>(items: readonly Item[]): Item {
   const item = items[Math.floor(Math.random() * items.length)];
   if (item === undefined) throw new TypeError("nothing to choose from");
   return item;
+}
+
+/** At least one of them. */
+export function someOf<Item>(items: readonly Item[]): readonly Item[] {
+  const some = items.filter(() => Math.random() < 0.5);
+  return some.length > 0 ? some : [oneOf(items)];
 }
 
 interface StepLine {

@@ -50,7 +50,7 @@ const IDENTITY = {
 };
 /** Of the kubelet, from the change of a Secret to that of its volume. */
 const LAG = { min: 800, max: 2000 };
-const LEASE_CHANGES_WITHIN = 25_000;
+const LEASE_CHANGES_WITHIN = 40_000;
 const OPERATOR_NAMESPACE = "meshid-system";
 
 export async function startClusterBed(): Promise<Bed> {
@@ -146,10 +146,10 @@ class ClusterBed implements Bed {
     await this.#annotate(`${API}/trustdomains/${TRUST_DOMAIN}`, annotations);
   }
 
-  async renewAll(): Promise<void> {
+  async renew(peers: readonly Peer[]): Promise<void> {
     this.#round += 1;
     const annotations = { "meshid.dev/renew": String(this.#round) };
-    for (const peer of PEERS)
+    for (const peer of peers)
       await this.#annotate(`${API}/namespaces/${NAMESPACE}/serviceidentities/${peer}`, annotations);
   }
 

@@ -210,7 +210,7 @@ function connectionManager(name: string, routes: readonly Json[], filters: reado
 function cluster(name: string, port: number, tls: Json): Json {
   return {
     name,
-    connect_timeout: "5s",
+    connect_timeout: "10s",
     type: "STATIC",
     load_assignment: {
       cluster_name: name,

@@ -84,7 +84,7 @@ class LocalBed implements Bed {
   async start(): Promise<void> {
     const spec = { ...SPEC, jwt: { ...SPEC.jwt, issuer: this.issuer } };
     await this.#work.put("trust-domain.yaml", trustDomainYaml(JSON.stringify(spec)));
-    await this.renewAll();
+    await this.renew(PEERS);
     this.#startProcess();
     await until("every peer's credentials", async () => {
       for (const peer of PEERS)
@@ -118,9 +118,9 @@ class LocalBed implements Bed {
     if (code !== 0) throw new Error(stderr);
   }
 
-  async renewAll(): Promise<void> {
+  async renew(peers: readonly Peer[]): Promise<void> {
     this.#round += 1;
-    for (const peer of PEERS) {
+    for (const peer of peers) {
       const metadata = {
         name: peer,
         namespace: NAMESPACE,
@@ -140,7 +140,7 @@ class LocalBed implements Bed {
     const isAsked = away > 0 && Math.random() < 0.5;
     await pause(away);
     // The first thing that it finds is that everything has to be signed anew.
-    if (isAsked) await this.renewAll();
+    if (isAsked) await this.renew(PEERS);
     this.#startProcess();
     await this.#untilServing();
     const what = `SIGKILL, started again ${away === 0 ? "at once" : `after ${(away / 1000).toFixed(1)} s`}`;

@@ -22,7 +22,7 @@ const FILL: Readonly<Record<SlotState, string>> = {
 };
 const INK = "#24292f";
 const FAINT = "#e4e8eb";
-const MARK = "#c0392b";
+const DISTURBED = 'fill="#c0392b" fill-opacity="0.22"';
 
 export function pictureOf(records: readonly RunRecord[]): string {
   const panels: string[] = [];
@@ -39,7 +39,7 @@ export function pictureOf(records: readonly RunRecord[]): string {
     ];
     return `<rect x="${x}" y="20" width="14" height="${BAR}" fill="${FILL[state]}"/>${text(x + 20, 28, words)}`;
   });
-  const marks = `<path d="M ${LEFT + 596} 18 v 12" stroke="${MARK}" stroke-width="1.5"/>${text(LEFT + 606, 28, "killed or cut, until all was well")}`;
+  const marks = `<rect x="${LEFT + 590}" y="17" width="10" height="14" ${DISTURBED}/>${text(LEFT + 606, 28, "killed or cut, until all was well")}`;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${top}" font-family="system-ui, sans-serif" font-size="11">`,
     `<rect width="${WIDTH}" height="${top}" fill="#ffffff"/>`,
@@ -80,7 +80,7 @@ class Panel {
       const x = this.#x(from);
       const width = Math.max(1.5, this.#x(to) - x).toFixed(1);
       const shape = `x="${x}" y="${this.#top + TITLE - 6}" width="${width}" height="${bottom - this.#top - TITLE + 6}"`;
-      lines.push(`<rect ${shape} fill="${MARK}" fill-opacity="0.22"><title>${what}</title></rect>`);
+      lines.push(`<rect ${shape} ${DISTURBED}><title>${what}</title></rect>`);
     }
     let y = this.#top + TITLE;
     for (const [index, lives] of this.#groups.entries()) {

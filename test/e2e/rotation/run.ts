@@ -3,7 +3,8 @@
  */
 
 import { setTimeout as pause } from "node:timers/promises";
-import { type Bed, between, type Disturbance } from "./bed.ts";
+import { type Bed, between, type Disturbance, someOf } from "./bed.ts";
+import { PEERS } from "./peers/told.ts";
 import { inPlay, type Peers, type Programs, startPeers } from "./peers.ts";
 import { describeFailure, instant, type RunRecord, Tally } from "./record.ts";
 import type { Settings } from "./settings.ts";
@@ -13,6 +14,8 @@ const LOOK_EVERY = 500;
 /** How often credentials are renewed beside what rotations ask for. */
 const RENEW_EVERY = 15_000;
 const PROGRESS_EVERY = 30_000;
+/** Between two disturbances, at least. */
+const RECOVERY = 6000;
 
 export interface RunOptions {
   readonly bed: Bed;
@@ -43,6 +46,8 @@ class Run {
   readonly #disturbances: Disturbance[] = [];
   readonly #faults: string[] = [];
   readonly #stop = new AbortController();
+  /** Aborts when the next key is published. */
+  #published = new AbortController();
   #hasAsked = false;
   #told = 0;
 
@@ -140,19 +145,21 @@ class Run {
     }
   }
 
-  /** The dangerous moment is the one after a switch: everything is signed anew with the new key. */
+  /** A dangerous moment is the one after a switch: some hold what the new key signed, others what the old one did. */
   async #look(): Promise<void> {
     const authorities = await this.#bed.authorities().catch(() => []);
-    const activated = this.#timeline.look(authorities, Date.now());
+    const changes = this.#timeline.look(authorities, Date.now());
+    if (changes.some(({ state }) => state === "Prepared")) this.#published.abort();
+    const activated = changes.filter(({ state }) => state === "Active");
     for (const { kind, keyID } of activated) this.#say(`${kind} ${keyID.slice(0, 8)} is active`);
-    if (activated.length > 0) await this.#bed.renewAll();
+    if (activated.length > 0) await this.#bed.renew(someOf(PEERS));
   }
 
   async #keepRenewing(): Promise<void> {
     for (;;) {
       await this.#sleep(RENEW_EVERY);
       if (this.#isOver) return;
-      await this.#bed.renewAll();
+      await this.#bed.renew(someOf(PEERS));
     }
   }
 
@@ -176,8 +183,14 @@ class Run {
     const { peace } = this.#settings;
     if (peace === undefined) return;
     for (;;) {
-      await this.#sleep(between(peace[0], peace[1]) * 1000);
+      // What became due meanwhile is made up for: longer than this nobody may be away at a stretch.
+      await this.#sleep(RECOVERY);
+      // Another dangerous moment is the one after a key was published: half of the time that is not waited for.
+      this.#published = new AbortController();
+      const wake = Math.random() < 0.5 ? [this.#published.signal] : [];
+      await this.#sleep(between(peace[0], peace[1]) * 1000, wake);
       if (this.#isOver) return;
+      if (this.#published.signal.aborted) await this.#sleep(between(0, 3000));
       const disturbance = await this.#bed.disturb();
       this.#disturbances.push(disturbance);
       const { what, from, to } = disturbance;
@@ -185,7 +198,8 @@ class Run {
     }
   }
 
-  async #sleep(length: number): Promise<void> {
-    await pause(Math.max(0, length), undefined, { signal: this.#stop.signal }).catch(() => {});
+  async #sleep(length: number, wake: readonly AbortSignal[] = []): Promise<void> {
+    const signal = AbortSignal.any([this.#stop.signal, ...wake]);
+    await pause(Math.max(0, length), undefined, { signal }).catch(() => {});
   }
 }

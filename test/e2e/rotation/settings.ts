@@ -12,7 +12,7 @@ export interface Settings {
   /** How often a rotation of each kind is asked for, and after how many seconds again. */
   readonly rounds: number;
   readonly every: readonly [min: number, max: number];
-  /** Seconds from the end of one disturbance to the next; undefined: there are none. */
+  /** Seconds between two disturbances beside the time to recover; undefined: there are none. */
   readonly peace: readonly [min: number, max: number] | undefined;
   /** What has to be seen in each mode. */
   readonly complete: number;
@@ -28,7 +28,7 @@ export const SHORT: Settings = {
   rate: 4,
   rounds: 2,
   every: [20, 30],
-  peace: [8, 20],
+  peace: [2, 14],
   complete: 1,
   handshakes: 2500,
   disturbances: 5,

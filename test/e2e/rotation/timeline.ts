@@ -21,6 +21,12 @@ export interface KeyLife {
   gone?: number;
 }
 
+interface Change {
+  readonly kind: AuthorityKind;
+  readonly keyID: string;
+  readonly state: SlotState;
+}
+
 const FIELDS = { Prepared: "prepared", Active: "active", Retired: "retired" } as const satisfies Record<
   SlotState,
   keyof KeyLife
@@ -30,11 +36,11 @@ export class Timeline {
   readonly #lives = new Map<string, KeyLife>();
   #isFirst = true;
 
-  /** What status shows at `now`. Returns the keys that have just become active. */
-  look(authorities: readonly AuthorityStatus[], now: number): readonly KeyLife[] {
+  /** What status shows at `now`. Returns what is new in it. */
+  look(authorities: readonly AuthorityStatus[], now: number): readonly Change[] {
     // A status that was not written yet says nothing.
     if (authorities.length === 0) return [];
-    const activated: KeyLife[] = [];
+    const changes: Change[] = [];
     for (const { kind, keyID, state, since } of authorities) {
       const id = `${kind} ${keyID}`;
       const life: KeyLife = this.#lives.get(id) ?? { kind, keyID };
@@ -42,12 +48,12 @@ export class Timeline {
       const field = FIELDS[state];
       if (life[field] !== undefined) continue;
       life[field] = Date.parse(since);
-      if (state === "Active" && !this.#isFirst) activated.push(life);
+      if (!this.#isFirst) changes.push({ kind, keyID, state });
     }
     this.#isFirst = false;
     const shown = new Set(authorities.map(({ kind, keyID }) => `${kind} ${keyID}`));
     for (const [id, life] of this.#lives) if (!shown.has(id)) life.gone ??= now;
-    return activated;
+    return changes;
   }
 
   /** What the processes have logged beside it. */
