@@ -4,7 +4,11 @@
  */
 
 import { Authority } from "../authority/authority.ts";
+import type { Observer } from "../controller/ports.ts";
+import { Refusals } from "../controller/refusals.ts";
+import { withReplicas } from "../controller/replica-observer.ts";
 import { isOperatorError } from "../core/errors.ts";
+import { documentClient } from "../http/document-client.ts";
 import { KubeApplier } from "../kubernetes/applier.ts";
 import { SecretJournalStore, secretKeyStore } from "../kubernetes/authority-stores.ts";
 import type { KubeClient } from "../kubernetes/client.ts";
@@ -12,12 +16,14 @@ import type { Cluster } from "../kubernetes/cluster.ts";
 import { KubeEventRecorder } from "../kubernetes/event-recorder.ts";
 import type { Term } from "../kubernetes/lease.ts";
 import { clusterObserver } from "../kubernetes/observer.ts";
+import { replicaEndpoints } from "../kubernetes/replica-endpoints.ts";
 import type { ServerClock } from "../kubernetes/server-clock.ts";
 import { writeServerSecret } from "../kubernetes/server-secret.ts";
 import { KubeStatusWriter } from "../kubernetes/status-writer.ts";
 import { TrustDomainKeeper } from "../kubernetes/trust-domain-keeper.ts";
 import type { Events } from "../telemetry/events.ts";
 import type { ClearableObserver } from "../telemetry/queue-metrics.ts";
+import { BroughtCa } from "./brought-ca.ts";
 import type { ControllerConfig } from "./controller-config.ts";
 import type { ControllerDeps } from "./controller-deps.ts";
 import { Engine } from "./engine.ts";
@@ -38,12 +44,14 @@ export interface LeadOptions {
   readonly events: Events;
   readonly queues: Readonly<Record<"serviceidentity" | "bundle", ClearableObserver>>;
   readonly serverClock: ServerClock;
-  /** Shows the authority while it is this process's. */
-  readonly leading: { authority?: Authority | undefined };
+  /** What is this process's while it leads. */
+  readonly leading: Leading;
 }
 
-const WAY_OUT =
-  "restore the Secrets meshid-authority and meshid-key-* from a backup; only where there is none, and every workload may lose its peers for a while, begin anew: delete the TrustDomain's status and what is left of those Secrets, as docs/operations.md says";
+export interface Leading {
+  authority?: Authority | undefined;
+  engine?: Engine | undefined;
+}
 
 /** What the leader does in a term; for `LeaderElection.run`. */
 export function makeLead(options: LeadOptions): (term: Term) => Promise<void> {
@@ -52,11 +60,13 @@ export function makeLead(options: LeadOptions): (term: Term) => Promise<void> {
     using working = finishWithin(term.signal, deps.clock);
     const { authority, ...parts } = compose(options, { ...term, working: working.signal });
     leading.authority = authority;
+    leading.engine = parts.engine;
     try {
       await runTerm(parts, { stop: term.signal, working: working.signal });
     } finally {
       cluster.detach();
       leading.authority = undefined;
+      leading.engine = undefined;
       for (const queue of Object.values(queues)) queue.clear();
       await authority.close();
     }
@@ -98,13 +108,25 @@ function compose(
     hasEvidence: () => publication.hasSeenTls || cluster.hasPublishedBundle,
     signal: working,
   };
+  const brought = new BroughtCa({
+    desired: cluster,
+    namespace,
+    clusterDomain: config.clusterDomain,
+    clock,
+    policy: () => policies.current(),
+    onProblem: (explanation) =>
+      logger.error(
+        { component: "authority", explanation },
+        "the authority's Secret cannot be used as it is: what signs so far goes on",
+      ),
+  });
   const authority = new Authority({
     journalStore: new SecretJournalStore(stores),
     keyStore: secretKeyStore(stores),
     clock: options.serverClock.guarded(),
     random,
-    policy: () => policies.authority(),
-    wayOut: WAY_OUT,
+    policy: () => policies.authority(brought.current()),
+    onLost: () => engine.rotationRequested(),
   });
   const keeper = new TrustDomainKeeper({
     client,
@@ -116,12 +138,14 @@ function compose(
     name: config.trustDomain,
     spec: config.trustDomainSpec,
   });
+  const refusals = new Refusals(clock);
   const engine = new Engine({
     desired: cluster,
     observed: cluster.objects,
     applier: new KubeApplier({ client, objects: cluster.objects, fence }),
     status,
-    observer: clusterObserver(cluster, () => policies.current().bundle.configMapName),
+    observer: observeConsumers(options, { authority, policies, refusals, signal: working }),
+    refusals,
     // Here creation timestamps can be believed: the API server sets them.
     holders: undefined,
     requests: cluster,
@@ -131,12 +155,14 @@ function compose(
     clock,
     random,
     policy: () => policies.current(),
-    specProblem: () => policies.problem,
+    specProblem: () => policies.problem ?? brought.problem,
     meshRootNamespace: config.meshRootNamespace,
     workers: config.workers,
     onIdentityChanged: () => {},
     onTrustDomainChanged: () => policies.refresh(),
     onStep: ({ step, keyID }) => events.rotationStep(step, keyID),
+    brought,
+    onRound: () => {},
     onError: (error) =>
       logger.error({ component: "authority", err: error }, "the authority: what failed will be tried again"),
     report: (report) => events.reconciled(report),
@@ -177,4 +203,35 @@ function compose(
         "the TrustDomain: what failed will be tried again",
       ),
   };
+}
+
+/** The objects of the cluster, and every replica that serves HTTPS. */
+function observeConsumers(
+  { config, deps, client, cluster, namespace }: LeadOptions,
+  {
+    authority,
+    policies,
+    refusals,
+    signal,
+  }: {
+    readonly authority: Authority;
+    readonly policies: PolicyHolder;
+    readonly refusals: Refusals;
+    readonly signal: AbortSignal;
+  },
+): Observer {
+  const observer = clusterObserver(cluster, () => policies.current().bundle.configMapName);
+  if (config.listen === undefined) return observer;
+  const { serviceName } = config;
+  const nameOf = (): string =>
+    serverNames({ ...config, namespace, issuer: policies.current().jwt.issuer })[0] ?? serviceName;
+  return withReplicas(observer, {
+    endpoints: replicaEndpoints({ client, namespace, serviceName, signal }),
+    documents: documentClient({
+      clock: deps.clock,
+      trust: () => ({ ca: authority.view().caPem, serverName: nameOf() }),
+    }),
+    trustDomain: config.trustDomain,
+    refusals,
+  });
 }

@@ -10,17 +10,19 @@ import { describeProblem, type SourceProblem } from "../directory/documents.ts";
 import { directoryObserver } from "../directory/observer.ts";
 import { holderStore } from "../directory/state-stores.ts";
 import { parseField } from "../registration/field-path.ts";
-import type { TrustDomainPolicy } from "../registration/trust-domain-policy.ts";
+import { DEFAULT_OPERATOR_NAMESPACE, type TrustDomainPolicy } from "../registration/trust-domain-policy.ts";
 import { parseTrustDomain } from "../spiffe/trust-domain.ts";
 import { type Events, makeEvents } from "../telemetry/events.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { makeQueueObserver } from "../telemetry/queue-metrics.ts";
+import { BroughtCa } from "./brought-ca.ts";
 import type { LocalConfig } from "./config.ts";
 import { Engine } from "./engine.ts";
 import { identityGauges } from "./gauges.ts";
 import { groupId } from "./group.ts";
 import { OnRenew } from "./on-renew.ts";
+import { flagsFor } from "./places.ts";
 import { PolicyHolder } from "./policy-holder.ts";
 import { loadSchemas } from "./schemas.ts";
 import { whenChanged } from "./when-changed.ts";
@@ -36,6 +38,7 @@ export interface LocalDeps {
 export interface Local {
   readonly directory: Directory;
   readonly authority: Authority;
+  readonly brought: BroughtCa;
   readonly engine: Engine;
   readonly events: Events;
   readonly onRenew: OnRenew | undefined;
@@ -47,9 +50,6 @@ const MESH_ROOT_NAMESPACE = "istio-system";
 const DEFAULT_TRUST_DOMAIN = "cluster.local";
 /** The field that a condition's message is about. */
 const FIELD = /(?:^|: )(spec(?:\.\w+|\[\d+\])+): /;
-const WAY_OUT =
-  "restore STATE from a backup; only to begin anew, with a root that no peer knows yet (what meshid bootstrap does), stop meshid and move OUT and STATE away";
-
 /** Puts local mode together; nothing is read or written yet. @throws INVALID_CONFIGURATION. */
 export async function composeLocal(config: LocalConfig, deps: LocalDeps): Promise<Local> {
   const { clock, random, logger, metrics } = deps;
@@ -76,13 +76,26 @@ export async function composeLocal(config: LocalConfig, deps: LocalDeps): Promis
       ),
   });
   const policy = (): TrustDomainPolicy => policies.current();
+  const brought = new BroughtCa({
+    desired: directory,
+    namespace: DEFAULT_OPERATOR_NAMESPACE,
+    clusterDomain: config.clusterDomain,
+    clock,
+    policy: () => policies.current(),
+    onProblem: (explanation) =>
+      logger.error(
+        { component: "authority", explanation },
+        "the authority's Secret cannot be used as it is: what signs so far goes on",
+      ),
+  });
   const authority = new Authority({
     journalStore: directory.journal,
     keyStore: directory.keys,
     clock,
     random,
-    policy: () => policies.authority(),
-    wayOut: WAY_OUT,
+    policy: () => policies.authority(brought.current()),
+    onLost: () => engine.rotationRequested(),
+    cliFlags: flagsFor(config),
   });
   const onRenew =
     config.onRenew === undefined
@@ -135,7 +148,7 @@ export async function composeLocal(config: LocalConfig, deps: LocalDeps): Promis
     clock,
     random,
     policy,
-    specProblem: () => policies.problem,
+    specProblem: () => policies.problem ?? brought.problem,
     meshRootNamespace: MESH_ROOT_NAMESPACE,
     workers: config.workers,
     onIdentityChanged: (identity) => {
@@ -143,18 +156,23 @@ export async function composeLocal(config: LocalConfig, deps: LocalDeps): Promis
       signing.look();
     },
     onTrustDomainChanged: () => policies.refresh(),
-    onStep: ({ step, keyID }) => {
-      events.rotationStep(step, keyID);
-      directory.honoured(authority.view().honoured);
-    },
+    onStep: ({ step, keyID }) => events.rotationStep(step, keyID),
+    brought,
+    onRound: () => directory.honoured(authority.view()),
     onError: (error) =>
       logger.error({ component: "authority", err: error }, "a rotation step failed and will be tried again"),
     report: (report) => events.reconciled(report),
     queueObserver: (name) =>
       config.probes === undefined ? undefined : makeQueueObserver({ metrics, name, clock }),
   });
-  identityGauges({ metrics, events, identities: () => directory.identities(), authority: () => authority });
-  return { directory, authority, engine, events, onRenew, policy };
+  identityGauges({
+    metrics,
+    events,
+    identities: () => directory.identities(),
+    authority: () => authority,
+    waitingSince: () => engine.waitingSince,
+  });
+  return { directory, authority, brought, engine, events, onRenew, policy };
 }
 
 /** Puts before a message that names a field the file and line where it stands. */

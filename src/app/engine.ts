@@ -3,6 +3,7 @@
  */
 
 import type { Authority } from "../authority/authority.ts";
+import type { AuthorityKind } from "../authority/slot.ts";
 import type { AuthorityReconcilerDeps } from "../controller/authority-reconciler.ts";
 import { AuthorityReconciler } from "../controller/authority-reconciler.ts";
 import { BundleReconciler } from "../controller/bundle-reconciler.ts";
@@ -22,10 +23,11 @@ import type {
   StatusWriter,
 } from "../controller/ports.ts";
 import { priorityOf } from "../controller/priority.ts";
+import { Refusals } from "../controller/refusals.ts";
 import { RewriteGuard } from "../controller/rewrite-guard.ts";
 import { ServiceIdentityReconciler } from "../controller/service-identity-reconciler.ts";
 import { type QueueObserver, WorkQueue } from "../controller/work-queue.ts";
-import { milliseconds, seconds } from "../core/brand.ts";
+import { milliseconds, type Seconds, seconds } from "../core/brand.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
 import type { ObjectRef } from "../reconcile/state.ts";
@@ -39,6 +41,8 @@ export interface EngineOptions {
   readonly applier: Applier;
   readonly status: StatusWriter;
   readonly observer: Observer;
+  /** Shared with the observer where that has something to say of who refuses. */
+  readonly refusals?: Refusals;
   /** Undefined: the oldest claim holds. */
   readonly holders: HolderStore | undefined;
   readonly requests: RotationRequests;
@@ -54,6 +58,8 @@ export interface EngineOptions {
   readonly onIdentityChanged: (identity: ServiceIdentity) => void;
   readonly onTrustDomainChanged: () => void;
   readonly onStep: AuthorityReconcilerDeps["onStep"];
+  readonly onRound: AuthorityReconcilerDeps["onRound"];
+  readonly brought: AuthorityReconcilerDeps["brought"];
   readonly onError: (error: unknown) => void;
   readonly report: (report: ControllerReport) => void;
   /** By the name of the queue. */
@@ -91,9 +97,11 @@ export class Engine implements Changes {
       maxInFlightPerNamespace: 1,
       priorityOf: () => ({ urgency: "Routine", deadline: seconds(0) }),
     });
-    this.#bundles = new BundleReconciler({ ...options, onChanged: () => this.#authority.wake() });
+    const refusals = options.refusals ?? new Refusals(clock);
+    this.#bundles = new BundleReconciler({ ...options, refusals, onChanged: () => this.#authority.wake() });
     this.#identities = new ServiceIdentityReconciler({
       ...options,
+      refusals,
       claims: this.#claims,
       rewrites: new RewriteGuard(clock),
       keyTurns: new KeyTurns((key) => this.identityQueue.add(key)),
@@ -101,9 +109,15 @@ export class Engine implements Changes {
     });
     this.#authority = new AuthorityReconciler({
       ...options,
+      refusals,
       bundles: this.#bundles,
       onPublished: () => this.#enqueueAll(),
     });
+  }
+
+  /** By kind of key, since when the next one waits for consumers or for time. */
+  get waitingSince(): ReadonlyMap<AuthorityKind, Seconds> {
+    return this.#authority.waitingSince;
   }
 
   /** Whether the queues have been empty once. */

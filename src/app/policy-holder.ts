@@ -2,7 +2,7 @@
  * The rules in force: those of the TrustDomain as it is, or the last ones that could be read.
  */
 
-import type { AuthorityPolicy } from "../authority/opening.ts";
+import type { AuthorityPolicy } from "../authority/policy.ts";
 import { isOperatorError, OperatorError } from "../core/errors.ts";
 import type { TrustDomainObject } from "../registration/service-identity.ts";
 import {
@@ -19,6 +19,9 @@ export interface PolicyHolderOptions {
   readonly required: TrustDomain | undefined;
   readonly onProblem: (message: string) => void;
 }
+
+/** What only `authority.source: Secret` adds. */
+type External = AuthorityPolicy["external"];
 
 export class PolicyHolder {
   readonly #options: PolicyHolderOptions;
@@ -58,7 +61,7 @@ export class PolicyHolder {
     }
   }
 
-  authority(): AuthorityPolicy {
+  authority(external: External): AuthorityPolicy {
     const { trustDomain, authority, jwt, rotation, refreshHint } = this.current();
     return {
       trustDomain,
@@ -71,6 +74,7 @@ export class PolicyHolder {
       keyAlgorithm: authority.keyAlgorithm,
       jwtAlgorithm: jwt.algorithm,
       holdAt: rotation.holdAt,
+      ...(external === undefined ? {} : { external }),
     };
   }
 
@@ -81,12 +85,6 @@ export class PolicyHolder {
       throw new OperatorError(
         "INVALID_CONFIGURATION",
         `--trust-domain is ${required}, but the TrustDomain in the identities directory is ${policy.trustDomain}; expected the same`,
-      );
-    }
-    if (policy.authority.source === "Secret") {
-      throw new OperatorError(
-        "INVALID_CONFIGURATION",
-        'spec.authority.source: "Secret" cannot be served yet; expected Internal',
       );
     }
     return policy;

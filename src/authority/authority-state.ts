@@ -60,7 +60,7 @@ export async function stateOf(
   previous?: AuthorityState,
 ): Promise<AuthorityState> {
   const trustDomain = previous?.view.trustDomain ?? parseTrustDomain(journal.trustDomain);
-  const x509 = await x509Signer(requireActive(journal, "Issuing"), keyStore, previous?.x509);
+  const x509 = await x509Signer(journal, keyStore, previous?.x509);
   const jwt = await jwtSigner(requireActive(journal, "JWT"), keyStore, previous?.jwt);
   const isSamePublication =
     previous?.journal.bundle.sequence === journal.bundle.sequence &&
@@ -106,13 +106,14 @@ export function requireClock(
 }
 
 async function x509Signer(
-  slot: Slot,
+  journal: Journal,
   keyStore: KeyStore,
   previous: X509Signer | undefined,
 ): Promise<X509Signer> {
+  const slot = requireActive(journal, "Issuing");
   const isSame = previous?.slot.keyID === slot.keyID && previous.slot.certificate === slot.certificate;
   if (isSame && previous.slot.intermediates === slot.intermediates) return { ...previous, slot };
-  return makeX509Signer(slot, await loadIssuer(keyStore, slot));
+  return makeX509Signer(slot, await loadIssuer(keyStore, slot, journal.slots));
 }
 
 async function jwtSigner(

@@ -205,6 +205,7 @@ export class Authority {
       return this.#adopt(state, await stateOf(stored, this.#deps, state));
     }
     this.#state = undefined;
+    this.#deps.onLost?.();
     if (stored === undefined) throw missing(this.#deps);
     throw new OperatorError(
       "AUTHORITY_NOT_READY",

@@ -11,7 +11,7 @@ import type { Draft, ExternalSource, RotationInput } from "./rotation-plan.ts";
 import type { RecertifyStep } from "./rotation-step.ts";
 import { activeSlot, preparedSlot, type Slot } from "./slot.ts";
 
-/** The Secret is read again this often: nobody says that it has changed. */
+/** The Secret is read again after a tenth of the propagation, at most so many seconds: nobody says that it has changed. */
 const LOOK_AGAIN = 60;
 
 export interface ExternalInput {
@@ -27,7 +27,8 @@ export function planExternal(input: RotationInput, external: ExternalInput, draf
   const { journal, now } = input;
   const { active, source } = external;
   const { kind } = active;
-  draft.wakes.push(now + LOOK_AGAIN, active.notAfter);
+  const lookAgain = Math.min(LOOK_AGAIN, Math.max(1, Math.floor(input.policy.propagation / 10)));
+  draft.wakes.push(now + lookAgain, active.notAfter);
   if (external.isAsked) {
     const message = `a rotation was asked for, but this key is not meshid's to make: put another CA into ${source.place}`;
     draft.waiting.push({ kind, keyID: active.keyID, for: "policy", message });

@@ -105,11 +105,14 @@ export async function storeKey(keyStore: KeyStore, { made, key }: MadeSlot): Pro
   await keyStore.put(made.keyID, encodePrivateKey(key));
 }
 
-/** @throws AUTHORITY_NOT_READY */
-export async function loadIssuer(keyStore: KeyStore, slot: Slot): Promise<Issuer> {
+/** `slots`: all of the journal; its root is among them. @throws AUTHORITY_NOT_READY */
+export async function loadIssuer(keyStore: KeyStore, slot: Slot, slots: readonly Slot[]): Promise<Issuer> {
   const key = await requireKey(keyStore, slot);
   if (slot.certificate === undefined) throw new TypeError("loadIssuer: a JWT key signs no certificates");
-  return makeIssuer(slot.certificate, key);
+  const root = slots.find(({ keyID }) => keyID === slot.issuerKeyID)?.certificate;
+  const above = slot.external === true ? [...(slot.intermediates ?? []), root] : [];
+  const parsed = above.filter((pem) => pem !== undefined).map((pem) => parseCertificate(pem));
+  return makeIssuer(slot.certificate, key, parsed);
 }
 
 /** Its profile was checked when it was taken up, and what others make may differ from ours. */

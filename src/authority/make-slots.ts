@@ -67,7 +67,7 @@ async function issuerFor(
   if (step.kind !== "Issuing" || step.external !== undefined || step.issuerKeyID === undefined)
     return undefined;
   const root = slots.find(({ keyID }) => keyID === step.issuerKeyID);
-  return root === undefined ? undefined : loadIssuer(keyStore, root);
+  return root === undefined ? undefined : loadIssuer(keyStore, root, slots);
 }
 
 async function makeStored(step: PrepareStep, root: Issuer | undefined, deps: MakeSlotsDeps): Promise<Made> {

@@ -30,6 +30,8 @@ export interface AuthorityDeps {
   readonly random: Random;
   /** Asked anew for each decision. Trust domain and issuer never change. */
   readonly policy: () => AuthorityPolicy;
+  /** Told when an open authority has found its journal gone or another's: it is closed now, and to be opened again. */
+  readonly onLost?: () => void;
   /** What meshid's commands need to find this authority, as `--state DIR`; absent: nothing. */
   readonly cliFlags?: string;
 }

@@ -75,7 +75,7 @@ export function trustDomainPolicy(object: TrustDomainObject, context: PolicyCont
   const { spec } = object;
   const trustDomain = parseTrustDomain(object.metadata.name, "metadata.name");
   const operatorNamespace = context.operatorNamespace ?? DEFAULT_OPERATOR_NAMESPACE;
-  const source = sourceOf(spec, context.mode);
+  const source = sourceOf(spec);
   const { authority = {}, jwt = {}, rotation = {} } = spec;
   const rootTTL = duration("spec.authority.rootTTL", authority.rootTTL ?? "8760h", {
     min: "10m",
@@ -181,17 +181,13 @@ function oneOf<T extends string>(field: string, value: string, allowed: readonly
   return found;
 }
 
-function sourceOf(
-  { authority = {} }: TrustDomainSpec,
-  mode: PolicyContext["mode"],
-): Pick<TrustDomainPolicy["authority"], "source" | "secretRef"> {
+function sourceOf({
+  authority = {},
+}: TrustDomainSpec): Pick<TrustDomainPolicy["authority"], "source" | "secretRef"> {
   const { source = "Internal", secretRef } = authority;
   if (secretRef !== undefined) checkSubdomain(refuse, "spec.authority.secretRef.name", secretRef.name);
   // A secretRef that nothing reads is left alone: it stays there over a change of source and back.
   if (source === "Internal") return { source, secretRef: undefined };
-  if (mode === "local") {
-    refuse("spec.authority.source", "source Secret is not supported yet in local mode", "Internal");
-  }
   if (secretRef === undefined) {
     refuse(
       "spec.authority.secretRef",

@@ -50,8 +50,13 @@ async function bootstrap(vault: Vault, options: GivenOptions, io: Io): Promise<n
     required: undefined,
     onProblem: () => {},
   });
+  if (policies.current().authority.source === "Secret")
+    throw new OperatorError(
+      "INVALID_CONFIGURATION",
+      "nothing was changed: spec.authority.source is Secret, and a root of another CA cannot be made here; expected Internal: set it so, bootstrap, and set it back, whereupon meshid moves to that CA without a break",
+    );
   const { clock, keyStore } = vault;
-  const policy = policies.authority();
+  const policy = policies.authority(undefined);
   const journal = await newJournal(
     { clock, keyStore, random: io.random, policy: () => policy },
     sequenceAbove(sequence),

@@ -48,6 +48,7 @@ export async function openLocal(local: Local, config: LocalConfig): Promise<Stat
   const lock = lockState(config.state);
   try {
     await local.directory.load();
+    await local.brought.refresh();
     await local.authority.open();
     local.directory.adopt();
     rememberOut(config.state, config.out);

@@ -62,9 +62,9 @@ describe("trustDomainPolicy", () => {
     expect(policy({ rotation: { propagation } }).refreshHint).toBe(hint);
   });
 
-  it("refuses source Secret in local mode, in words", () => {
+  it("takes the issuing certificate from a Secret in both modes", () => {
     const spec = { authority: { source: "Secret", secretRef: { name: "byo-ca" } } };
-    expect(() => policy(spec)).toThrow("not supported yet in local mode");
+    expect(policy(spec).authority.secretRef).toEqual({ name: "byo-ca" });
     expect(policy(spec, { mode: "cluster" }).authority.secretRef).toEqual({ name: "byo-ca" });
   });
 

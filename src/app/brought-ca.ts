@@ -1,0 +1,134 @@
+/**
+ * The issuing certificate of `authority.source: Secret`, read from its Secret again and again. What is there is used once it
+ * was checked as a whole; until then what was used before goes on.
+ */
+
+import { type ExternalAuthority, readExternalAuthority } from "../authority/external-authority.ts";
+import type { AuthorityPolicy } from "../authority/policy.ts";
+import type { DesiredState } from "../controller/ports.ts";
+import { seconds } from "../core/brand.ts";
+import type { Clock } from "../core/clock.ts";
+import { digest } from "../core/digest.ts";
+import { isOperatorError, messageOf, OperatorError } from "../core/errors.ts";
+import { Secret } from "../core/secret.ts";
+import type { TrustDomainPolicy } from "../registration/trust-domain-policy.ts";
+import type { CertificatePem } from "../x509/pem.ts";
+
+export interface BroughtCaOptions {
+  readonly desired: Pick<DesiredState, "secretValue">;
+  /** Where the Secret lies: the operator's. */
+  readonly namespace: string;
+  readonly clusterDomain: string;
+  readonly clock: Clock;
+  readonly policy: () => TrustDomainPolicy;
+  readonly onProblem: (message: string) => void;
+}
+
+const FILES = { certificate: "tls.crt", key: "tls.key", roots: "ca.crt" } as const;
+/** A chain must still be valid for so many times the propagation: there must be time to follow it, and for the next one. */
+const LEAST_LIFE = 4;
+/** The files of a Secret that changes are read one after the other: what does not fit together is read once more. */
+const ATTEMPTS = 2;
+/** In milliseconds: rounds of the authority may follow each other closely. */
+const REST = 2000;
+
+type Files = Parameters<typeof readExternalAuthority>[0];
+
+export class BroughtCa {
+  readonly #options: BroughtCaOptions;
+  #authority: ExternalAuthority | undefined;
+  #problem: string | undefined;
+  /** Of the files that `#authority` was read from: what was found good once stays good, however little life is left. */
+  #seen: string | undefined;
+  #last: { readonly at: number; readonly place: string } | undefined;
+
+  constructor(options: BroughtCaOptions) {
+    this.#options = options;
+  }
+
+  /** Reads the Secret anew, where the TrustDomain names one. */
+  async refresh(): Promise<void> {
+    const place = this.#place();
+    if (place === undefined) {
+      this.#authority = undefined;
+      this.#problem = undefined;
+      this.#seen = undefined;
+      this.#last = undefined;
+      return;
+    }
+    const at = this.#options.clock.monotonic();
+    if (this.#last?.place === place.text && at < this.#last.at + REST) return;
+    this.#last = { at, place: place.text };
+    let fault: unknown;
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      try {
+        this.#take(await this.#read(place.name, place.text), place.text);
+        this.#problem = undefined;
+        return;
+      } catch (error) {
+        if (!isOperatorError(error)) throw error;
+        fault = error;
+      }
+    }
+    const message = messageOf(fault);
+    if (message !== this.#problem) this.#options.onProblem(message);
+    this.#problem = message;
+    this.#authority = undefined;
+    this.#seen = undefined;
+  }
+
+  /** What is there to be used; undefined where the authority makes its own. */
+  current(): AuthorityPolicy["external"] {
+    const place = this.#place();
+    if (place === undefined) return undefined;
+    return { place: place.text, authority: this.#authority, problem: this.#problem };
+  }
+
+  /** Roots that stand beside the one in use, to be published with it. */
+  get otherRoots(): readonly CertificatePem[] {
+    return this.#authority?.otherRoots ?? [];
+  }
+
+  /** Why what is there cannot be used; undefined where it can. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  #place(): { readonly name: string; readonly text: string } | undefined {
+    const { source, secretRef } = this.#options.policy().authority;
+    if (source !== "Secret" || secretRef === undefined) return undefined;
+    return { name: secretRef.name, text: `Secret ${this.#options.namespace}/${secretRef.name}` };
+  }
+
+  /** @throws SECRET_INVALID */
+  async #read(name: string, place: string): Promise<Files> {
+    const { desired, namespace } = this.#options;
+    const read = async (key: string): Promise<Secret> => {
+      const value = await desired.secretValue(namespace, name, key);
+      if (value !== undefined) return value;
+      const message = `${place}: ${key} is missing; expected tls.crt, tls.key and ca.crt`;
+      throw new OperatorError("SECRET_INVALID", message, { details: { place } });
+    };
+    const certificate = await read(FILES.certificate);
+    const key = await read(FILES.key);
+    const roots = await read(FILES.roots);
+    return { certificate: certificate.reveal(), key, roots: roots.reveal() };
+  }
+
+  /** @throws SECRET_INVALID */
+  #take(files: Files, place: string): void {
+    const { clock, policy, clusterDomain } = this.#options;
+    const seen = digest(files.certificate, files.key.reveal(), files.roots);
+    if (seen === this.#seen) return;
+    const { trustDomain, rotation } = policy();
+    const service = "workload.namespace.svc";
+    this.#authority = readExternalAuthority(files, {
+      trustDomain,
+      now: clock.now(),
+      place,
+      leastLife: seconds(LEAST_LIFE * rotation.propagation),
+      dnsNames: [service, `${service}.${clusterDomain}`],
+    });
+    this.#seen = seen;
+  }
+}
