@@ -51,7 +51,7 @@ const SEQUENCE_AHEAD = 1000;
 const MAX_ATTEMPTS = 5;
 
 /** Whether a slot's private key has to be in the key store. */
-export function keepsKey({ state, kind, external }: Slot): boolean {
+function keepsKey({ state, kind, external }: Slot): boolean {
   return state !== "Retired" && !(kind === "Root" && external === true);
 }
 

@@ -14,7 +14,8 @@ import { formatData, outputFormat } from "../output.ts";
 import { readPassword } from "../password.ts";
 import { MAX_BACKUP } from "../recovery/backup-limit.ts";
 import { writeNewFile } from "../recovery/new-file.ts";
-import { type Vault, withVault } from "../recovery/vault.ts";
+import { withVault } from "../recovery/open-vault.ts";
+import type { Vault } from "../recovery/vault.ts";
 import { readVersion } from "./version.ts";
 
 /** It guards the root of a trust domain, perhaps for years, against whoever finds the file. */

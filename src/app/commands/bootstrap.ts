@@ -13,7 +13,8 @@ import { EXIT, type Io } from "../io.ts";
 import { flagOf, type GivenOptions, isSet, textOf } from "../options.ts";
 import { formatData, outputFormat } from "../output.ts";
 import { PolicyHolder } from "../policy-holder.ts";
-import { type Vault, withVault } from "../recovery/vault.ts";
+import { withVault } from "../recovery/open-vault.ts";
+import type { Vault } from "../recovery/vault.ts";
 
 /** What a new root does to a mesh, before and after. */
 const BREAKS =

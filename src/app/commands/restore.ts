@@ -12,8 +12,9 @@ import { type GivenOptions, isSet, textOf } from "../options.ts";
 import { formatData, outputFormat } from "../output.ts";
 import { readPassword } from "../password.ts";
 import { MAX_BACKUP } from "../recovery/backup-limit.ts";
+import { withVault } from "../recovery/open-vault.ts";
 import { carryOut, describeLoss, planRestore, type RestorePlan } from "../recovery/restoring.ts";
-import { type Vault, withVault } from "../recovery/vault.ts";
+import type { Vault } from "../recovery/vault.ts";
 import { describeInstant } from "../times.ts";
 
 /**

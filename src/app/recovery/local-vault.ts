@@ -18,15 +18,22 @@ import { isDirectory, listDirectory, readText } from "../files.ts";
 import type { Io } from "../io.ts";
 import type { GivenOptions } from "../options.ts";
 import { flagsFor, namedPlaces, type Places } from "../places.ts";
-import { type Published, type Records, sequenceIn, stampOf, type Vault, type VaultUse } from "./vault.ts";
+import { type Published, type Records, sequenceIn, stampOf, type Vault } from "./vault.ts";
 
 /** Of no use here: it is about the names of certificates. */
 const CLUSTER_DOMAIN = "cluster.local";
 const DEFAULT_BUNDLE = "meshid-bundle";
 
+export interface VaultUse {
+  readonly options: GivenOptions;
+  readonly io: Io;
+  /** Whether something will be written: then no `meshid local` may serve it. */
+  readonly writes: boolean;
+}
+
 /** @throws INVALID_CONFIGURATION, STATE_LOCKED, STORAGE_FAILED; what `run` throws. */
 export async function withLocalVault(
-  { options, io, writes }: { readonly options: GivenOptions; readonly io: Io } & VaultUse,
+  { options, io, writes }: VaultUse,
   run: (vault: Vault) => Promise<number>,
 ): Promise<number> {
   const places = await namedPlaces(options);

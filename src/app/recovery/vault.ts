@@ -8,9 +8,6 @@ import { seconds } from "../../core/brand.ts";
 import { type Clock, parseRfc3339, toRfc3339 } from "../../core/clock.ts";
 import type { TrustDomainObject } from "../../registration/service-identity.ts";
 import type { PolicyContext } from "../../registration/trust-domain-policy.ts";
-import { asksCluster } from "../cluster-cli/mode.ts";
-import type { Io } from "../io.ts";
-import type { GivenOptions } from "../options.ts";
 
 /** The files of a state directory that cannot be made anew; a cluster has none. */
 export interface Records {
@@ -47,23 +44,8 @@ export interface Vault {
   readonly takenUp: string;
 }
 
-export interface VaultUse {
-  /** Whether something will be written: then no `meshid local` may serve it. */
-  readonly writes: boolean;
-}
-
-/** @throws INVALID_CONFIGURATION, STATE_LOCKED (naming the pid), CLUSTER_UNREACHABLE; what `run` throws. */
-export async function withVault(
-  { options, io, writes }: { readonly options: GivenOptions; readonly io: Io } & VaultUse,
-  run: (vault: Vault) => Promise<number>,
-): Promise<number> {
-  if (asksCluster(options)) {
-    const { withClusterVault } = await import("../cluster-cli/vault.ts");
-    return withClusterVault(options, io, run);
-  }
-  const { withLocalVault } = await import("./local-vault.ts");
-  return withLocalVault({ options, io, writes }, run);
-}
+/** Above it counting on would lose digits some day. */
+const MAX_SEQUENCE = 2 ** 50;
 
 export function publishedKeys({ trustDomain }: Published): readonly PublishedKey[] {
   return (trustDomain?.status?.authorities ?? []).map(({ kind, keyID, state, signedUntil }) => ({
@@ -74,11 +56,12 @@ export function publishedKeys({ trustDomain }: Published): readonly PublishedKey
   }));
 }
 
-/** Of a SPIFFE bundle; 0 for what is none. */
+/** Of a SPIFFE bundle; 0 for what is none, or has a number that no meshid has come to. */
 export function sequenceIn(bundleJson: string): number {
   try {
     const { spiffe_sequence: sequence } = JSON.parse(bundleJson) as { readonly spiffe_sequence?: unknown };
-    return typeof sequence === "number" && Number.isSafeInteger(sequence) && sequence > 0 ? sequence : 0;
+    const isOurs = typeof sequence === "number" && Number.isInteger(sequence) && sequence > 0;
+    return isOurs && sequence < MAX_SEQUENCE ? sequence : 0;
   } catch {
     return 0; // someone else's file
   }

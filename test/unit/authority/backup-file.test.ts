@@ -250,6 +250,6 @@ describe("a backup with a password", () => {
 
 it("a backup is a secret until it is written", () => {
   const text = encodeBackup(backup, systemRandom);
-  expect(`${text}${JSON.stringify({ text })}`).not.toContain("PRIVATE KEY");
+  expect(`${text.toString()}${JSON.stringify({ text })}`).not.toContain("PRIVATE KEY");
   expect(parsePrivateKey([...backup.keys.values()][0] ?? new Secret(""))).toBeDefined();
 });

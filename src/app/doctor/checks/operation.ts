@@ -117,6 +117,6 @@ export function checkJournal({ journal, trustDomains, operatorNamespace }: Facts
     );
   return failed(
     `the journal ${operatorNamespace}/meshid-authority is gone, although a bundle was published: nothing can be signed`,
-    "restore the Secrets meshid-authority and meshid-key-* from a backup; only where there is none: docs/operations.md, Starting anew",
+    "meshid restore FILE puts it back from a backup; only where there is none: meshid bootstrap --new-root (docs/operations.md, Starting anew)",
   );
 }
