@@ -2,7 +2,6 @@
  * Composition of cluster mode: what every replica has, leader or not. `compose-leader.ts` adds what only the leader does.
  */
 
-import type { Authority } from "../authority/authority.ts";
 import type { Clock } from "../core/clock.ts";
 import { HttpServer } from "../http/server.ts";
 import type { KubeClient } from "../kubernetes/client.ts";
@@ -14,7 +13,7 @@ import { Transport } from "../kubernetes/transport.ts";
 import { type Events, makeEvents } from "../telemetry/events.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { makeQueueObserver } from "../telemetry/queue-metrics.ts";
-import { makeLead } from "./compose-leader.ts";
+import { type Leading, makeLead } from "./compose-leader.ts";
 import { type ControllerConfig, operatorNamespace } from "./controller-config.ts";
 import type { ControllerDeps } from "./controller-deps.ts";
 import { DiscoveryServer } from "./discovery-server.ts";
@@ -63,7 +62,7 @@ export async function composeController(config: ControllerConfig, deps: Controll
           clock,
           observer: events,
         });
-  const leading: { authority?: Authority | undefined } = {};
+  const leading: Leading = {};
   const queues = {
     serviceidentity: makeQueueObserver({ metrics, name: "serviceidentity", clock }),
     bundle: makeQueueObserver({ metrics, name: "bundle", clock }),
@@ -74,6 +73,7 @@ export async function composeController(config: ControllerConfig, deps: Controll
     // Only one replica counts them, so that a sum over all is right.
     identities: () => (leading.authority === undefined ? [] : cluster.identities()),
     authority: () => leading.authority,
+    waitingSince: () => leading.engine?.waitingSince,
   });
   silenceGauges(metrics, () => cluster.silences);
   const serverClock = new ServerClock({

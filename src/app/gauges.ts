@@ -3,7 +3,9 @@
  */
 
 import type { Authority } from "../authority/authority.ts";
+import type { AuthorityKind } from "../authority/slot.ts";
 import type { DesiredState } from "../controller/ports.ts";
+import type { Seconds } from "../core/brand.ts";
 import { parseRfc3339 } from "../core/clock.ts";
 import type { Events } from "../telemetry/events.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
@@ -14,9 +16,12 @@ export interface GaugeSources {
   readonly identities: DesiredState["identities"];
   /** Undefined: this process is not the one that signs. */
   readonly authority: () => Authority | undefined;
+  /** By kind, since when the next key waits; undefined: as with `authority`. */
+  readonly waitingSince: () => ReadonlyMap<AuthorityKind, Seconds> | undefined;
 }
 
-export function identityGauges({ metrics, events, identities, authority }: GaugeSources): void {
+export function identityGauges(sources: GaugeSources): void {
+  const { metrics, events, identities, authority, waitingSince } = sources;
   metrics.onScrape(() => {
     const count = { ready: 0, notReady: 0 };
     const ends = { x509: Number.POSITIVE_INFINITY, jwt: Number.POSITIVE_INFINITY };
@@ -44,6 +49,7 @@ export function identityGauges({ metrics, events, identities, authority }: Gauge
     // Who led before and does not lead now would else go on showing keys that may be gone, such as one that waits.
     const view = current?.isReady() === true ? current.view() : undefined;
     events.authoritiesObserved(view?.slots ?? []);
+    events.rotationsWaiting((view && waitingSince()) ?? new Map());
     metrics.set("meshid_bundle_sequence", {}, view?.sequence ?? 0);
   });
 }

@@ -3,45 +3,28 @@
  * publishes, and reports in the TrustDomain's status.
  */
 
-import type { Authority, RotationOutcome } from "../authority/authority.ts";
+import type { RotationOutcome } from "../authority/authority.ts";
 import type { Observation } from "../authority/rotation-plan.ts";
 import type { JournalStep } from "../authority/rotation-step.ts";
+import type { AuthorityKind, Slot } from "../authority/slot.ts";
 import { milliseconds, type Seconds, seconds } from "../core/brand.ts";
-import type { Clock } from "../core/clock.ts";
-import { type Condition, isOrdinary } from "../registration/conditions.ts";
-import type { TrustDomainPolicy } from "../registration/trust-domain-policy.ts";
-import type { BundleReconciler } from "./bundle-reconciler.ts";
-import type {
-  DesiredState,
-  EventRecorder,
-  ObservedState,
-  Observer,
-  RotationRequests,
-  StatusWriter,
-} from "./ports.ts";
-import {
-  faultyStatus,
-  isForPerson,
-  trustDomainStatus,
-  trustDomainStatusChanges,
-} from "./trust-domain-status.ts";
+import type { CertificatePem } from "../x509/pem.ts";
+import type { ObservedState, Observer, RotationRequests } from "./ports.ts";
+import { withoutRefusing } from "./refusals.ts";
+import { TrustDomainReporter, type TrustDomainReporterDeps } from "./trust-domain-reporter.ts";
+import { isForPerson } from "./trust-domain-status.ts";
 
-export interface AuthorityReconcilerDeps {
-  readonly authority: Authority;
-  readonly desired: DesiredState;
+export interface AuthorityReconcilerDeps extends TrustDomainReporterDeps {
   readonly observed: ObservedState;
   readonly observer: Observer;
   readonly requests: RotationRequests;
-  readonly bundles: BundleReconciler;
-  readonly status: StatusWriter;
-  readonly events: EventRecorder;
-  readonly clock: Clock;
-  readonly policy: () => TrustDomainPolicy;
-  /** Why the TrustDomain as it is now is not in force; undefined where it is. */
-  readonly specProblem: () => string | undefined;
   /** Called when the published documents changed: every consumer has to be brought up to date. */
   readonly onPublished: () => void;
   readonly onStep: (taken: { readonly step: JournalStep; readonly keyID: string | undefined }) => void;
+  /** The issuing certificate that someone else's CA has made, where there is one. */
+  readonly brought: { refresh(): Promise<void>; readonly otherRoots: readonly CertificatePem[] };
+  /** Called at the end of each round: what was asked for may be done. */
+  readonly onRound: () => void;
   readonly onError: (error: unknown) => void;
 }
 
@@ -53,6 +36,7 @@ const REST = milliseconds(250);
 
 export class AuthorityReconciler {
   readonly #deps: AuthorityReconcilerDeps;
+  readonly #reporter: TrustDomainReporter;
   #publishedHash = "";
   #publishedSequence = -1;
   #wake: (() => void) | undefined;
@@ -60,6 +44,12 @@ export class AuthorityReconciler {
 
   constructor(deps: AuthorityReconcilerDeps) {
     this.#deps = deps;
+    this.#reporter = new TrustDomainReporter(deps);
+  }
+
+  /** By kind, since when the next key is there and waits for consumers or for time. */
+  get waitingSince(): ReadonlyMap<AuthorityKind, Seconds> {
+    return this.#reporter.waitingSince;
   }
 
   /** Has the loop look at once: a request, a changed TrustDomain, a bundle that reached a namespace. */
@@ -73,6 +63,7 @@ export class AuthorityReconciler {
     const { authority, clock, onError } = this.#deps;
     while (!signal.aborted && !authority.isReady()) {
       try {
+        await this.#deps.brought.refresh();
         await this.#open(working);
       } catch (error) {
         if (signal.aborted) return;
@@ -101,50 +92,51 @@ export class AuthorityReconciler {
     } catch (error) {
       if (!signal.aborted) onError(error);
       // An authority that is open and can save nothing, or misses a key, goes on for a while and needs a person all the same.
-      if (!signal.aborted && authority.isReady()) await this.#reportFault(error, signal).catch(onError);
+      if (!signal.aborted && authority.isReady())
+        await this.#reporter.reportFault(error, signal).catch(onError);
       return seconds(clock.now() + RETRY);
     }
   }
 
   /** @throws as `Authority.step`, and what the status writer throws. */
   async reconcile(signal: AbortSignal): Promise<Seconds> {
-    const { authority, clock, policy } = this.#deps;
+    const { authority, clock, policy, brought } = this.#deps;
+    await brought.refresh();
     if (!authority.isReady()) await this.#open(signal);
-    await authority.rebundle(policy().bundle.additionalRoots.join(""));
+    await authority.rebundle([...policy().bundle.additionalRoots, ...brought.otherRoots].join(""));
     let outcome = await this.#step(undefined);
-    if (outcome.observe.length > 0) outcome = await this.#step(await this.#look(outcome));
+    let seen: Observation | undefined;
+    if (outcome.observe.length > 0) {
+      const wanted = new Set<string>(outcome.observe);
+      seen = await this.#look(({ keyID }) => wanted.has(keyID));
+      outcome = await this.#step(seen);
+    }
     this.#announce();
-    await this.#report(outcome, signal);
-    const isWaiting = outcome.waiting.some((one) => one.for === "consumers");
+    const excluded = seen?.excluded ?? (await this.#leftBehind());
+    const progressAt = await this.#reporter.report(outcome, excluded, signal);
+    this.#deps.onRound();
+    const isWaiting = excluded.length > 0 || outcome.waiting.some((one) => one.for === "consumers");
     const lookAt = seconds(clock.now() + clamp(Math.floor(policy().rotation.propagation / 10), LOOK_AGAIN));
-    return isWaiting ? seconds(Math.min(outcome.wakeAt, lookAt)) : outcome.wakeAt;
+    const instants = [outcome.wakeAt, progressAt, isWaiting ? lookAt : undefined];
+    return seconds(Math.min(...instants.filter((instant) => instant !== undefined)));
   }
 
   /** Takes the journal over; what stands in the way is for a person to read in the TrustDomain. */
   async #open(signal: AbortSignal): Promise<void> {
+    const { authority, onError } = this.#deps;
+    await this.#reporter.reportBootstrapping(signal).catch(onError);
     try {
-      await this.#deps.authority.open();
+      await authority.open();
     } catch (error) {
-      await this.#reportFault(error, signal);
+      await this.#reporter.reportFault(error, signal);
       throw error;
     }
     this.#publishedSequence = -1;
   }
 
-  async #reportFault(error: unknown, signal: AbortSignal): Promise<void> {
-    const { desired, clock, status } = this.#deps;
-    const domain = desired.trustDomain();
-    const next = faultyStatus(domain, error, clock.now());
-    if (next === undefined) return;
-    const changes = trustDomainStatusChanges(domain.status, next);
-    if (!changes.isChanged) return;
-    await status.writeTrustDomainStatus(next, signal);
-    this.#recordChanges(domain.metadata.name, changes.conditions);
-  }
-
   async #step(observation: Observation | undefined): Promise<RotationOutcome> {
     const { authority, requests, onStep } = this.#deps;
-    const outcome = await authority.step(observation, requests.pending());
+    const outcome = await authority.step(observation, requests.pending(), requests.distrusted());
     for (const step of outcome.taken) {
       const keyID = "keyID" in step ? step.keyID : "made" in step ? step.made.keyID : undefined;
       onStep({ step, keyID });
@@ -154,10 +146,19 @@ export class AuthorityReconciler {
     return outcome;
   }
 
-  async #look(outcome: RotationOutcome): Promise<Observation> {
-    const wanted = new Set<string>(outcome.observe);
-    const slots = this.#deps.authority.view().slots.filter((slot) => wanted.has(slot.keyID));
-    return this.#deps.observer.look(slots);
+  async #look(isWanted: (slot: Slot) => boolean): Promise<Observation> {
+    const { authority, observer, refusals, policy } = this.#deps;
+    const seen = await observer.look(authority.view().slots.filter(isWanted));
+    return withoutRefusing(seen, (consumer) => refusals.of(consumer), policy().rotation.propagation);
+  }
+
+  /** Those that lack a key which is in use already: the rotation that went on without them is still under way. */
+  async #leftBehind(): Promise<readonly string[]> {
+    const { authority, refusals, policy } = this.#deps;
+    const isUnderWay = authority.view().slots.some(({ state }) => state !== "Active");
+    if (!isUnderWay || refusals.overdue(policy().rotation.propagation).length === 0) return [];
+    const { excluded = [] } = await this.#look(({ kind, state }) => kind !== "Issuing" && state === "Active");
+    return excluded;
   }
 
   #announce(): void {
@@ -166,40 +167,6 @@ export class AuthorityReconciler {
     this.#publishedHash = bundleHash;
     this.#publishedSequence = sequence;
     this.#deps.onPublished();
-  }
-
-  async #report(outcome: RotationOutcome, signal: AbortSignal): Promise<void> {
-    const { desired, bundles, authority, clock, status } = this.#deps;
-    const domain = desired.trustDomain();
-    const namespaces = desired.bundleNamespaces();
-    const next = trustDomainStatus({
-      domain,
-      view: authority.view(),
-      waiting: outcome.waiting,
-      fault: outcome.fault,
-      bundles: {
-        namespaces: namespaces.length,
-        current: namespaces.filter((namespace) => bundles.isCurrent(namespace)).length,
-        blocked: bundles.blocked,
-      },
-      specProblem: this.#deps.specProblem(),
-      now: clock.now(),
-    });
-    const changes = trustDomainStatusChanges(domain.status, next);
-    if (!changes.isChanged) return;
-    await status.writeTrustDomainStatus(next, signal);
-    this.#recordChanges(domain.metadata.name, changes.conditions);
-  }
-
-  #recordChanges(name: string, changed: readonly Condition[]): void {
-    for (const condition of changed) {
-      this.#deps.events.record({
-        regarding: { kind: "TrustDomain", name },
-        type: isOrdinary(condition) ? "Normal" : "Warning",
-        reason: condition.reason,
-        message: condition.message,
-      });
-    }
   }
 
   async #sleepUntil(at: Seconds, signal: AbortSignal): Promise<void> {

@@ -12,6 +12,7 @@ import type { ObjectRef } from "../reconcile/state.ts";
 import type { TrustDomainPolicy } from "../registration/trust-domain-policy.ts";
 import type { ReconcileResult, Reconciler } from "./controller.ts";
 import type { Applier, DesiredState, EventRecorder, ObservedState } from "./ports.ts";
+import { consumerName, type Refusals, retryRefusedAfter } from "./refusals.ts";
 import { RewriteGuard } from "./rewrite-guard.ts";
 
 export interface BundleReconcilerDeps {
@@ -20,14 +21,12 @@ export interface BundleReconcilerDeps {
   readonly applier: Applier;
   readonly authority: Authority;
   readonly events: EventRecorder;
+  readonly refusals: Refusals;
   readonly clock: Clock;
   readonly policy: () => TrustDomainPolicy;
-  /** Called when a namespace's bundle became current or was found in another's hands. */
+  /** Called when a namespace's bundle became current, or was found to be refused or in another's hands. */
   readonly onChanged: () => void;
 }
-
-/** Another's object in the way is looked for again after this long. */
-const BLOCKED_RETRY = seconds(60);
 
 export class BundleReconciler implements Reconciler {
   readonly #deps: BundleReconcilerDeps;
@@ -49,37 +48,47 @@ export class BundleReconciler implements Reconciler {
   }
 
   async reconcile(namespace: string, signal: AbortSignal): Promise<ReconcileResult> {
-    const { desired, applier, authority, clock, onChanged } = this.#deps;
-    const { name, uid } = desired.trustDomain().metadata;
-    const place = {
-      namespace,
-      name: this.#deps.policy().bundle.configMapName,
-      owner: { kind: "TrustDomain", name, uid } as const,
-    };
+    const { desired, applier, authority, refusals } = this.#deps;
+    const { uid } = desired.trustDomain().metadata;
+    const ref = this.#refIn(namespace);
     if (!desired.bundleNamespaces().includes(namespace)) {
       this.#blocked.delete(namespace);
       this.#written.delete(namespace);
-      await applier.prune({ kind: "ConfigMap", namespace, name: place.name }, uid, signal);
+      refusals.forget(consumerName(ref));
+      await applier.prune(ref, uid, signal);
       await this.#pruneFormer(namespace, signal);
       return {};
     }
     if (!authority.isReady()) return {};
     if (this.isCurrent(namespace)) {
+      refusals.clear(consumerName(ref));
       await this.#pruneFormer(namespace, signal);
       return {};
     }
+    return this.#write(ref, signal);
+  }
+
+  async #write(ref: ObjectRef, signal: AbortSignal): Promise<ReconcileResult> {
+    const { desired, applier, authority, refusals, onChanged } = this.#deps;
+    const { namespace } = ref;
     const hash = this.#wantedHash();
     const heldUntil = this.#written.get(namespace) === hash ? this.#rewrites.take(namespace) : undefined;
-    if (heldUntil !== undefined) return { requeueAt: heldUntil };
+    if (heldUntil !== undefined) {
+      refusals.noteRevert(consumerName(ref), heldUntil);
+      return { requeueAt: heldUntil };
+    }
+    const { name, uid } = desired.trustDomain().metadata;
+    const place = { namespace, name: ref.name, owner: { kind: "TrustDomain", name, uid } as const };
     try {
       await applier.apply(bundleManifest(place, authority.view()), signal);
     } catch (error) {
-      if (!isOperatorError(error, "NOT_OWNED")) throw error;
-      this.#block(namespace, place.name);
-      return { requeueAt: seconds(clock.now() + BLOCKED_RETRY) };
+      if (isOperatorError(error, "NOT_OWNED")) return this.#block(ref);
+      if (isOperatorError(error, "WRITE_REFUSED")) return this.#refused(ref, error.message);
+      throw error;
     }
     this.#written.set(namespace, hash);
     this.#blocked.delete(namespace);
+    refusals.clear(consumerName(ref));
     onChanged();
     await this.#pruneFormer(namespace, signal);
     return {};
@@ -116,16 +125,44 @@ export class BundleReconciler implements Reconciler {
     return [...this.#blocked].sort();
   }
 
-  #block(namespace: string, name: string): void {
-    if (this.#blocked.has(namespace)) return;
-    this.#blocked.add(namespace);
-    this.#deps.events.record({
-      regarding: { kind: "TrustDomain", name: this.#deps.desired.trustDomain().metadata.name },
-      type: "Warning",
-      reason: "BundleConflict",
-      message: `ConfigMap ${namespace}/${name} exists and is not meshid's: delete it or choose another bundle.configMapName`,
-    });
-    this.#deps.onChanged();
+  #block(ref: ObjectRef): ReconcileResult {
+    this.#deps.refusals.note(consumerName(ref), "an object that is not meshid's has the name");
+    if (!this.#blocked.has(ref.namespace)) {
+      this.#blocked.add(ref.namespace);
+      const remedy = "delete it or choose another bundle.configMapName";
+      this.#warn("BundleConflict", `${consumerName(ref)} exists and is not meshid's: ${remedy}`);
+      this.#deps.onChanged();
+    }
+    return this.#tryAgain();
+  }
+
+  /**
+   * What the API server says no to is for a person to read, and nobody tells when it is mended. It says so once of every
+   * namespace that goes: only what stays is worth an Event.
+   */
+  #refused(ref: ObjectRef, why: string): ReconcileResult {
+    const { refusals, onChanged } = this.#deps;
+    const before = refusals.of(consumerName(ref));
+    refusals.note(consumerName(ref), why);
+    if (before === undefined) onChanged();
+    else if (before.last === before.since)
+      this.#warn("WriteRefused", `the API server refuses to write ${consumerName(ref)}: ${why}`);
+    return this.#tryAgain();
+  }
+
+  #warn(reason: string, message: string): void {
+    const { name } = this.#deps.desired.trustDomain().metadata;
+    const regarding = { kind: "TrustDomain", name } as const;
+    this.#deps.events.record({ regarding, type: "Warning", reason, message });
+  }
+
+  #tryAgain(): ReconcileResult {
+    const { clock, policy } = this.#deps;
+    return { requeueAt: seconds(clock.now() + retryRefusedAfter(policy().rotation.propagation)) };
+  }
+
+  #refIn(namespace: string): ObjectRef {
+    return { kind: "ConfigMap", namespace, name: this.#deps.policy().bundle.configMapName };
   }
 }
 

@@ -5,16 +5,21 @@
  */
 
 import { type Seconds, seconds } from "../core/brand.ts";
-import { isOperatorError } from "../core/errors.ts";
+import { isOperatorError, messageOf } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
 import { CONTENT_ANNOTATION, encodeKeyHashes, type KeyHashes } from "../reconcile/annotations.ts";
 import { issuedHashes } from "../reconcile/checks.ts";
 import { type Content, publicHash } from "../reconcile/facts.ts";
 import { jwtPublicContent } from "../reconcile/manifests/secret.ts";
 import type { ObservedSecret } from "../reconcile/state.ts";
+import { consumerName, retryRefusedAfter } from "./refusals.ts";
+import { refreshID } from "./rewrite-guard.ts";
 import type { IdentityReconcilerDeps } from "./work.ts";
 
-type RefreshDeps = Pick<IdentityReconcilerDeps, "observed" | "applier" | "authority" | "clock">;
+type RefreshDeps = Pick<
+  IdentityReconcilerDeps,
+  "observed" | "applier" | "authority" | "clock" | "policy" | "refusals" | "rewrites"
+>;
 
 interface Refreshed {
   readonly changed: boolean;
@@ -24,34 +29,58 @@ interface Refreshed {
 
 /** Written with a password that is not at hand here. */
 const TRUSTSTORE = "truststore.p12";
-/** What another has put in the way is looked for again after this long. */
-const BLOCKED_RETRY = 60;
-
 /** Certificates, keys and tokens stay as they are. @throws CONFLICT, STORAGE_FAILED. */
 export async function refreshBundle(
-  { observed, applier, authority, clock }: RefreshDeps,
+  deps: RefreshDeps,
   { uid, namespace }: { readonly uid: string; readonly namespace: string },
   signal: AbortSignal,
 ): Promise<Refreshed> {
+  const { observed, authority } = deps;
   if (!authority.isReady()) return { changed: false };
   const view = authority.view();
   let changed = false;
-  let isBlocked = false;
+  const retries: Seconds[] = [];
   for (const ref of observed.ownedBy(uid)) {
     if (ref.kind !== "Secret" || ref.namespace !== namespace) continue;
     const secret = observed.secret(ref.namespace, ref.name);
     const content = secret && bundleContent(issuedHashes(secret), view);
-    if (secret === undefined || content === undefined || publicHash(content) === secret.bundleHash) continue;
-    const annotations = annotationsOf(secret);
-    try {
-      await applier.amend({ ref, ownerUid: uid, set: new Secret(content), remove: [], annotations }, signal);
-      changed = true;
-    } catch (error) {
-      if (!BLOCKING.some((code) => isOperatorError(error, code))) throw error;
-      isBlocked = true;
+    if (secret === undefined || content === undefined) continue;
+    if (publicHash(content) === secret.bundleHash) {
+      deps.refusals.clear(consumerName(ref));
+      continue;
     }
+    const outcome = await refreshOne(deps, { uid, secret, content }, signal);
+    if (outcome === "refreshed") changed = true;
+    else retries.push(outcome);
   }
-  return { changed, ...(isBlocked ? { requeueAt: seconds(clock.now() + BLOCKED_RETRY) } : {}) };
+  return { changed, ...(retries.length === 0 ? {} : { requeueAt: seconds(Math.min(...retries)) }) };
+}
+
+/** `refreshed`, or when to try again. */
+async function refreshOne(
+  { applier, clock, policy, refusals, rewrites }: RefreshDeps,
+  stale: { readonly uid: string; readonly secret: ObservedSecret; readonly content: Content },
+  signal: AbortSignal,
+): Promise<"refreshed" | Seconds> {
+  const { uid, secret, content } = stale;
+  const { ref } = secret;
+  const repair = refreshID(ref, publicHash(content));
+  const heldUntil = rewrites.heldUntil(repair);
+  if (heldUntil !== undefined) {
+    refusals.noteRevert(consumerName(ref), heldUntil);
+    return heldUntil;
+  }
+  const annotations = annotationsOf(secret);
+  try {
+    await applier.amend({ ref, ownerUid: uid, set: new Secret(content), remove: [], annotations }, signal);
+  } catch (error) {
+    if (!BLOCKING.some((code) => isOperatorError(error, code))) throw error;
+    if (!isOperatorError(error, "NOT_FOUND")) refusals.note(consumerName(ref), messageOf(error));
+    return seconds(clock.now() + retryRefusedAfter(policy().rotation.propagation));
+  }
+  rewrites.repaired(repair);
+  refusals.clear(consumerName(ref));
+  return "refreshed";
 }
 
 /** The Secret is gone, another's or not to be written: nothing that trying at once would mend. */

@@ -103,6 +103,28 @@ export interface Observer {
   look(slots: readonly Pick<Slot, "kind" | "keyID">[]): Promise<Observation>;
 }
 
+/** A replica of meshid that clients are sent to. */
+export interface ReplicaEndpoint {
+  /** Of the pod. */
+  readonly name: string;
+  /** IPv4 or IPv6, without brackets. */
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface ReplicaEndpoints {
+  /** As in `Service meshid-system/meshid`. */
+  readonly place: string;
+  /** Those that get traffic at present; none where there is no such Service. @throws STORAGE_FAILED, ABORTED. */
+  list(): Promise<readonly ReplicaEndpoint[]>;
+}
+
+/** What a replica serves to a client that trusts our own bundle and nothing else. */
+export interface ReplicaDocuments {
+  /** @throws STORAGE_FAILED with a message that says how it answered, if at all; within seconds. */
+  fetch(endpoint: ReplicaEndpoint): Promise<{ readonly bundleJson: string; readonly jwksJson: string }>;
+}
+
 /** Which identity (uid) holds a ServiceAccount (`<namespace>/<serviceAccountName>`), where that is recorded. */
 export interface HolderStore {
   load(): Promise<ReadonlyMap<string, string>>;
@@ -112,6 +134,8 @@ export interface HolderStore {
 /** Rotations asked for by hand, by kind: the newest value. */
 export interface RotationRequests {
   pending(): Readonly<Partial<Record<AuthorityKind, string>>>;
+  /** The IDs of the keys that nobody shall trust any more. */
+  distrusted(): ReadonlySet<string>;
 }
 
 export interface EventRecorder {

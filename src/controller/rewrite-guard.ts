@@ -4,6 +4,7 @@
 
 import { type Seconds, seconds } from "../core/brand.ts";
 import type { Clock } from "../core/clock.ts";
+import type { ObjectRef } from "../reconcile/state.ts";
 import type { ServiceIdentityStatus } from "../registration/service-identity.ts";
 
 type Part = "x509" | "jwt";
@@ -36,14 +37,28 @@ export class RewriteGuard {
 
   /** Takes one repair of a part (`<uid>/x509`), or of anything else with an ID; undefined when it may go ahead, else the instant from which it may. */
   take(id: string): Seconds | undefined {
+    const heldUntil = this.heldUntil(id);
+    if (heldUntil === undefined) this.repaired(id);
+    return heldUntil;
+  }
+
+  /** As `take`, for who takes it only once the repair is made. */
+  heldUntil(id: string): Seconds | undefined {
     const now = this.#clock.now();
-    const recent = (this.#repairs.get(id) ?? []).filter((at) => at > now - BURST * INTERVAL && at <= now);
+    const recent = this.#recent(id, now);
     const last = recent.at(-1);
-    if (recent.length >= BURST && last !== undefined && now < last + INTERVAL)
-      return seconds(last + INTERVAL);
-    this.#repairs.set(id, [...recent, now].slice(-BURST));
+    if (recent.length < BURST || last === undefined || now >= last + INTERVAL) return undefined;
+    return seconds(last + INTERVAL);
+  }
+
+  repaired(id: string): void {
+    const now = this.#clock.now();
+    this.#repairs.set(id, [...this.#recent(id, now), now].slice(-BURST));
     if (this.#repairs.size > this.#limit) this.#prune(now);
-    return undefined;
+  }
+
+  #recent(id: string, now: Seconds): readonly Seconds[] {
+    return (this.#repairs.get(id) ?? []).filter((at) => at > now - BURST * INTERVAL && at <= now);
   }
 
   get size(): number {
@@ -61,4 +76,9 @@ export class RewriteGuard {
     }
     this.#limit = Math.max(MAX_KNOWN, 2 * this.#repairs.size);
   }
+}
+
+/** The ID of a repair of public documents: the same ones belong into an object once, unless someone takes them out again. */
+export function refreshID({ namespace, name }: ObjectRef, bundleHash: string | undefined): string {
+  return `${namespace}/${name} ${bundleHash}`;
 }

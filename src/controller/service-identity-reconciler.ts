@@ -5,7 +5,9 @@
 import type { AuthorityView } from "../authority/authority-state.ts";
 import { type Seconds, seconds } from "../core/brand.ts";
 import { isOperatorError } from "../core/errors.ts";
+import { jwtSecretRef, x509SecretRef } from "../reconcile/manifests/secret.ts";
 import { planIdentity } from "../reconcile/plan.ts";
+import type { ObjectRef } from "../reconcile/state.ts";
 import { type Condition, isOrdinary } from "../registration/conditions.ts";
 import type { RegistrationEntry } from "../registration/registration-entry.ts";
 import { registerIdentity } from "../registration/registration-entry.ts";
@@ -16,12 +18,10 @@ import type { ReconcileResult, Reconciler } from "./controller.ts";
 import { identityStatus, statusChanges } from "./identity-status.ts";
 import { ManualRenewals, type Part } from "./manual-renewals.ts";
 import { reconcileMesh } from "./mesh.ts";
+import { consumerName, retryRefusedAfter } from "./refusals.ts";
 import { issueTokens } from "./token-issuance.ts";
 import type { Fault, IdentityReconcilerDeps, Outcome, PartResult, Work } from "./work.ts";
 import { issueX509 } from "./x509-issuance.ts";
-
-/** Another's object in the way is looked for again after this long: nobody tells us when it goes. */
-const BLOCKED_RETRY = seconds(60);
 
 export class ServiceIdentityReconciler implements Reconciler {
   readonly #deps: IdentityReconcilerDeps;
@@ -155,29 +155,46 @@ export class ServiceIdentityReconciler implements Reconciler {
 
   /** Turns the faults that belong in a condition into one; everything else is retried. */
   async #part(work: Work, kind: Part, run: () => Promise<PartResult>): Promise<PartResult> {
+    const { entry, identity, plan } = work;
+    const ref =
+      kind === "x509" ? x509SecretRef(entry) : jwtSecretRef(entry.namespace, entry.jwt?.secretName ?? "");
     try {
       const result = await run();
-      const { entry, identity, plan } = work;
       const isRenewalDue =
         entry.renew !== identity.status?.lastManualRenewal && plan.renewNotBefore === undefined;
       if (isRenewalDue && result.fault === undefined && result.isPutOff !== true)
         this.#renewals.honour(entry, kind);
+      this.#noteOutcome(ref, result);
       return result;
     } catch (error) {
-      const name = kind === "x509" ? work.entry.x509.secretName : (work.entry.jwt?.secretName ?? "");
-      const fault = isOperatorError(error, "NOT_OWNED")
-        ? this.#conflict(work.entry.namespace, name)
-        : faultOf(error, `${work.entry.namespace}/${name}`);
-      if (fault === undefined) throw error;
-      this.#deps.audit.refused({
-        kind,
-        serviceIdentity: work.entry.key,
-        spiffeId: work.entry.spiffeId,
-        reason: fault.reason,
-        message: fault.message,
-      });
-      return { fault, changed: false, requeueAt: seconds(work.now + BLOCKED_RETRY) };
+      return this.#failed(work, kind, { ref, error });
     }
+  }
+
+  #failed(
+    { entry, now }: Work,
+    kind: Part,
+    { ref, error }: { readonly ref: ObjectRef; readonly error: unknown },
+  ): PartResult {
+    const { audit, refusals, policy } = this.#deps;
+    const fault = isOperatorError(error, "NOT_OWNED")
+      ? this.#conflict(ref.namespace, ref.name)
+      : faultOf(error, `${ref.namespace}/${ref.name}`);
+    if (fault === undefined) throw error;
+    if (isOperatorError(error, "NOT_OWNED") || isOperatorError(error, "WRITE_REFUSED"))
+      refusals.note(consumerName(ref), error.message);
+    const { reason, message } = fault;
+    audit.refused({ kind, serviceIdentity: entry.key, spiffeId: entry.spiffeId, reason, message });
+    const requeueAt = seconds(now + retryRefusedAfter(policy().rotation.propagation));
+    return { fault, changed: false, requeueAt };
+  }
+
+  /** For a rotation that waits for this Secret. */
+  #noteOutcome(ref: ObjectRef, { fault, isPutOff, requeueAt }: PartResult): void {
+    const { refusals } = this.#deps;
+    if (fault?.reason === "SecretRewritten" && requeueAt !== undefined)
+      refusals.noteRevert(consumerName(ref), requeueAt);
+    else if (fault === undefined && isPutOff !== true) refusals.clear(consumerName(ref));
   }
 
   #conflict(namespace: string, name: string): Fault {

@@ -6,13 +6,17 @@ import { milliseconds, type Seconds, seconds } from "../core/brand.ts";
 import { Secret } from "../core/secret.ts";
 import type { KeyHashes } from "../reconcile/annotations.ts";
 import { issuedHashes, REWRITE_REASONS, tokenRenewAt } from "../reconcile/checks.ts";
+import { publicHash } from "../reconcile/facts.ts";
 import {
   issuedAnnotations,
   jwtContent,
+  jwtPublicContent,
   jwtSecretManifest,
   jwtSecretRef,
 } from "../reconcile/manifests/secret.ts";
+import type { Plan } from "../reconcile/plan.ts";
 import { renewTokenAt } from "../reconcile/renewal.ts";
+import { refreshID } from "./rewrite-guard.ts";
 import type { IdentityReconcilerDeps, PartResult, Work } from "./work.ts";
 import { rewritten } from "./x509-issuance.ts";
 
@@ -25,7 +29,12 @@ export async function issueTokens(
   const { entry, plan, jwtSecret } = work;
   const secretName = entry.jwt?.secretName;
   if (entry.jwt === undefined || secretName === undefined) return { changed: false };
-  const heldUntil = isRepair(deps, work) ? deps.rewrites.take(`${entry.uid}/jwt`) : undefined;
+  const repair = documentsRepair(work, secretName);
+  const heldUntil = isRepair(deps, work)
+    ? deps.rewrites.take(`${entry.uid}/jwt`)
+    : repair !== undefined && isDocumentsOnly(plan)
+      ? deps.rewrites.heldUntil(repair)
+      : undefined;
   if (heldUntil !== undefined) return rewritten(secretName, heldUntil);
 
   const issued = await sign(deps, work);
@@ -48,6 +57,7 @@ export async function issueTokens(
       },
       signal,
     );
+    if (repair !== undefined) deps.rewrites.repaired(repair);
   }
   for (const record of issued.records) deps.audit.tokenIssued(record);
   const changed = issued.tokens.size > 0 || plan.jwt.refresh || plan.jwt.removeKeys.length > 0;
@@ -65,6 +75,18 @@ function isRepair({ rewrites }: IdentityReconcilerDeps, { identity, entry, plan,
       return REWRITE_REASONS.has(reason) && !isNew;
     })
   );
+}
+
+/** Where bundle and JWKS have to be written anew. */
+function documentsRepair({ plan, entry, view }: Work, secretName: string): string | undefined {
+  if (!plan.jwt.refresh) return undefined;
+  const content = jwtPublicContent(view.bundleJson, view.jwksJson);
+  return refreshID(jwtSecretRef(entry.namespace, secretName), publicHash(content));
+}
+
+/** Nothing is due but what others may have put into their place. */
+function isDocumentsOnly({ jwt }: Plan): boolean {
+  return !jwt.recreate && jwt.issue.length === 0 && jwt.removeKeys.length === 0;
 }
 
 interface SignedTokens {

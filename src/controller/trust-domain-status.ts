@@ -4,14 +4,14 @@
 
 import { isDeepStrictEqual } from "node:util";
 import type { AuthorityView } from "../authority/authority-state.ts";
-import type { Waiting } from "../authority/rotation-plan.ts";
-import type { AuthorityKind } from "../authority/slot.ts";
+import type { AuthorityKind, Slot } from "../authority/slot.ts";
 import type { Seconds } from "../core/brand.ts";
 import { toRfc3339 } from "../core/clock.ts";
 import { type ErrorCode, isOperatorError, messageOf } from "../core/errors.ts";
 import {
   type Condition,
   condition,
+  MAX_MESSAGE,
   mergeConditions,
   type NewCondition,
   type Reason,
@@ -21,20 +21,21 @@ import type {
   TrustDomainObject,
   TrustDomainStatus,
 } from "../registration/service-identity.ts";
+import { type RotationProgress, rotationCondition, waitingText } from "./rotation-condition.ts";
 
-export interface TrustDomainStatusInput {
+export interface TrustDomainStatusInput extends RotationProgress {
   readonly domain: TrustDomainObject;
   readonly view: AuthorityView;
-  readonly waiting: readonly Waiting[];
   readonly fault: { readonly code: "ClockSkew"; readonly message: string } | undefined;
   readonly bundles: {
     readonly namespaces: number;
     readonly current: number;
     readonly blocked: readonly string[];
+    /** `ConfigMap shop/meshid-bundle (exceeded quota, since …)`: those that do not take it. */
+    readonly refused: readonly string[];
   };
   /** Why the spec as it is now is not in force; undefined where it is. */
   readonly specProblem: string | undefined;
-  readonly now: Seconds;
 }
 
 /** The errors that are for a person, as they are called in a condition. */
@@ -44,6 +45,7 @@ const FAULT_REASONS: Readonly<Partial<Record<ErrorCode, Reason<"AuthorityReady">
   JOURNAL_VERSION_UNSUPPORTED: "JournalVersionUnsupported",
   JOURNAL_FOREIGN: "JournalForeign",
   AUTHORITY_NOT_READY: "SecretInvalid",
+  SECRET_INVALID: "SecretInvalid",
   CLOCK_SKEW: "ClockSkew",
   INVALID_INPUT: "InvalidSpec",
   INVALID_CONFIGURATION: "InvalidSpec",
@@ -66,21 +68,25 @@ export function trustDomainStatus(input: TrustDomainStatusInput): TrustDomainSta
       namespaces: bundles.namespaces,
       namespacesCurrent: bundles.current,
     },
-    authorities: view.slots.map((slot): AuthorityStatus => {
-      const waiting = input.waiting.find((one) => one.keyID === slot.keyID);
-      return {
-        kind: slot.kind,
-        keyID: slot.keyID,
-        state: slot.state,
-        notBefore: toRfc3339(slot.notBefore),
-        notAfter: toRfc3339(slot.notAfter),
-        signedUntil: toRfc3339(slot.signedUntil),
-        since: toRfc3339(slot.since),
-        ...(waiting === undefined ? {} : { waitingFor: waiting.message }),
-      };
-    }),
+    authorities: view.slots.map((slot) => authorityStatus(slot, input)),
     ...(honoured.length === 0 ? {} : { lastManualRotation: Object.fromEntries(honoured) }),
     conditions: mergeConditions(domain.status?.conditions, conditionsOf(input), { now, generation }),
+  };
+}
+
+function authorityStatus(slot: Slot, input: TrustDomainStatusInput): AuthorityStatus {
+  const waiting = input.waiting.find((one) => one.keyID === slot.keyID);
+  const text = waiting && waitingText(waiting, input).slice(0, MAX_MESSAGE).toWellFormed();
+  return {
+    kind: slot.kind,
+    keyID: slot.keyID,
+    state: slot.state,
+    notBefore: toRfc3339(slot.notBefore),
+    notAfter: toRfc3339(slot.notAfter),
+    signedUntil: toRfc3339(slot.signedUntil),
+    since: toRfc3339(slot.since),
+    ...(text === undefined ? {} : { waitingFor: text }),
+    ...(waiting?.until === undefined ? {} : { waitingUntil: toRfc3339(waiting.until) }),
   };
 }
 
@@ -110,6 +116,22 @@ export function faultyStatus(
   const merged = mergeConditions(known, conditions, { now, generation });
   const kept = known?.filter(({ type }) => !merged.some((one) => one.type === type)) ?? [];
   return { ...domain.status, observedGeneration: generation, conditions: [...merged, ...kept] };
+}
+
+/** Before the first journal is there, which takes a while for large keys; undefined where a status tells of an authority. */
+export function bootstrappingStatus(domain: TrustDomainObject, now: Seconds): TrustDomainStatus | undefined {
+  if (domain.status?.conditions?.some(({ type }) => type === "AuthorityReady") === true) return undefined;
+  const { generation } = domain.metadata;
+  const message = "the first keys are being made";
+  const conditions = [
+    condition("Ready", "False", "Pending", message),
+    condition("AuthorityReady", "False", "Bootstrapping", message),
+  ];
+  return {
+    ...domain.status,
+    observedGeneration: generation,
+    conditions: mergeConditions(domain.status?.conditions, conditions, { now, generation }),
+  };
 }
 
 /** Whether a status differs, and which conditions came to another status or reason. */
@@ -146,36 +168,16 @@ function readyCondition({ specProblem }: TrustDomainStatusInput, authority: NewC
   return condition("Ready", "True", "Degraded", message);
 }
 
-function bundleCondition({ namespaces, current, blocked }: TrustDomainStatusInput["bundles"]): NewCondition {
+function bundleCondition(bundles: TrustDomainStatusInput["bundles"]): NewCondition {
+  const { namespaces, current, blocked, refused } = bundles;
   if (blocked.length > 0) {
     const message = `an object that is not meshid's has the bundle's name in ${named(blocked)}: delete it or choose another bundle.configMapName`;
     return condition("BundlePublished", "False", "BundleConflict", message);
   }
-  if (current === namespaces)
-    return condition(
-      "BundlePublished",
-      "True",
-      "Published",
-      `current in ${namespaces} of ${namespaces} namespaces`,
-    );
-  return condition(
-    "BundlePublished",
-    "False",
-    "Publishing",
-    `current in ${current} of ${namespaces} namespaces`,
-  );
-}
-
-function rotationCondition({ view, waiting }: TrustDomainStatusInput): NewCondition {
-  const type = "RotationInProgress";
-  const byConsumers = waiting.find((one) => one.for === "consumers");
-  if (byConsumers !== undefined) return condition(type, "True", "WaitingForConsumers", byConsumers.message);
-  const byTime = waiting.find((one) => one.for === "propagation");
-  if (byTime !== undefined) return condition(type, "True", "WaitingForPropagation", byTime.message);
-  const retired = view.slots.filter((slot) => slot.state === "Retired");
-  if (retired.length === 0) return condition(type, "False", "Idle", "no rotation is in progress");
-  const names = named(retired.map(({ kind, keyID }) => `${kind} ${keyID}`));
-  return condition(type, "True", "Retiring", `published until nothing that they signed is alive: ${names}`);
+  const count = `current in ${current} of ${namespaces} namespaces`;
+  if (current === namespaces) return condition("BundlePublished", "True", "Published", count);
+  const message = refused.length === 0 ? count : `${count}; not taken: ${named(refused)}`;
+  return condition("BundlePublished", "False", "Publishing", message);
 }
 
 function named(items: readonly string[]): string {

@@ -15,6 +15,7 @@ import type { TrustDomainPolicy } from "../registration/trust-domain-policy.ts";
 import type { Claims } from "./claims.ts";
 import type { KeyTurns } from "./key-turns.ts";
 import type { Applier, Audit, DesiredState, EventRecorder, ObservedState, StatusWriter } from "./ports.ts";
+import type { Refusals } from "./refusals.ts";
 import type { RewriteGuard } from "./rewrite-guard.ts";
 
 export interface IdentityReconcilerDeps {
@@ -25,6 +26,7 @@ export interface IdentityReconcilerDeps {
   readonly authority: Authority;
   readonly claims: Claims;
   readonly rewrites: RewriteGuard;
+  readonly refusals: Refusals;
   readonly keyTurns: KeyTurns;
   readonly audit: Audit;
   readonly events: EventRecorder;

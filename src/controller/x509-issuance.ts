@@ -2,10 +2,11 @@
  * Carries out the X.509 part of a plan: a new key and certificate, or the public documents anew.
  */
 
-import { milliseconds, seconds } from "../core/brand.ts";
+import { milliseconds, type Seconds, seconds } from "../core/brand.ts";
 import { Secret } from "../core/secret.ts";
 import { CONTENT_ANNOTATION, PASSWORD_ANNOTATION } from "../reconcile/annotations.ts";
 import { type IssueReason, issuedHashes, REWRITE_REASONS, x509RenewAt } from "../reconcile/checks.ts";
+import { publicHash } from "../reconcile/facts.ts";
 import {
   issuedAnnotations,
   x509PublicContent,
@@ -16,6 +17,7 @@ import { renewAt } from "../reconcile/renewal.ts";
 import type { RegistrationEntry } from "../registration/registration-entry.ts";
 import { encodeKey, generateKey, type PrivateKey, publicKeyOf } from "../x509/keys.ts";
 import { passwordCheck } from "../x509/keystore.ts";
+import { refreshID } from "./rewrite-guard.ts";
 import type { IdentityReconcilerDeps, PartResult, Work } from "./work.ts";
 
 const PASSWORD_RETRY = 30;
@@ -38,19 +40,32 @@ export async function issueX509(
     return passwordFault(work, `is no usable password; expected ${PASSWORD_SHAPE}`);
   const reason = plan.x509.issue ?? wrongPassword(work, password);
   if (reason !== undefined) return issue(deps, work, { reason, password }, signal);
-  if (plan.x509.refresh && x509Secret !== undefined) {
-    const content = x509PublicContent(entry, work.view.caPem, password);
-    const notes = issuedAnnotations(entry, content, issuedHashes(x509Secret));
-    const annotations = { ...x509Secret.annotations, [CONTENT_ANNOTATION]: notes[CONTENT_ANNOTATION] ?? "" };
-    const ref = x509SecretRef(entry);
-    await deps.applier.amend(
-      { ref, ownerUid: entry.uid, set: new Secret(content), remove: [], annotations },
-      signal,
-    );
-  }
+  const heldUntil = plan.x509.refresh ? await refresh(deps, work, password, signal) : undefined;
+  if (heldUntil !== undefined) return rewritten(entry.x509.secretName, heldUntil);
   const facts = x509Secret?.x509;
   const requeueAt = facts === undefined ? {} : { requeueAt: x509RenewAt(entry, facts) };
   return { changed: plan.x509.refresh, ...requeueAt };
+}
+
+/** The public documents anew; when it may be tried where others keep putting other ones there. */
+async function refresh(
+  { applier, rewrites }: IdentityReconcilerDeps,
+  { entry, x509Secret, view }: Work,
+  password: Secret | undefined,
+  signal: AbortSignal,
+): Promise<Seconds | undefined> {
+  if (x509Secret === undefined) return undefined;
+  const ref = x509SecretRef(entry);
+  const content = x509PublicContent(entry, view.caPem, password);
+  const repair = refreshID(ref, publicHash(content));
+  const heldUntil = rewrites.heldUntil(repair);
+  if (heldUntil !== undefined) return heldUntil;
+  const notes = issuedAnnotations(entry, content, issuedHashes(x509Secret));
+  const annotations = { ...x509Secret.annotations, [CONTENT_ANNOTATION]: notes[CONTENT_ANNOTATION] ?? "" };
+  const change = { ref, ownerUid: entry.uid, set: new Secret(content), remove: [], annotations };
+  await applier.amend(change, signal);
+  rewrites.repaired(repair);
+  return undefined;
 }
 
 /** The keystore cannot be opened with the password as it is now, and a truststore written beside it could not with the old. */

@@ -29,6 +29,7 @@ export const PEER_AUTHENTICATIONS: Resource = resource(
   "peerauthentications",
 );
 export const EVENTS: Resource = resource("events.k8s.io/v1", "Event", "events");
+export const ENDPOINT_SLICES: Resource = resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices");
 export const LEASES: Resource = resource("coordination.k8s.io/v1", "Lease", "leases");
 
 /** Those that `Cluster` follows. */

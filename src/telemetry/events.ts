@@ -44,6 +44,8 @@ interface ReadinessChange {
   readonly message: string;
 }
 
+type Observed = Pick<Slot, "kind" | "state" | "notBefore" | "notAfter">;
+
 /** A request that an HTTP server answered. */
 interface RequestRecord {
   readonly requestId: string;
@@ -66,7 +68,9 @@ export interface Events extends Audit {
   /** When the first current SVID of a kind ends; undefined when there is none. */
   earliestNotAfter(kind: SvidKind, notAfter: Seconds | undefined): void;
   /** All slots of the journal. */
-  authoritiesObserved(slots: readonly Pick<Slot, "kind" | "state" | "notAfter">[]): void;
+  authoritiesObserved(slots: readonly Observed[]): void;
+  /** By kind, since when the next key waits for consumers or for time. */
+  rotationsWaiting(since: ReadonlyMap<AuthorityKind, Seconds>): void;
   /** `holder`: of the Lease, as it is known now. */
   leadershipChanged(isLeader: boolean, holder?: string): void;
   /** One pass of a loop ended. */
@@ -127,7 +131,10 @@ function issuanceEvents(
 function authorityEvents(
   audit: Logger,
   metrics: Metrics,
-): Pick<Events, "rotationStep" | "bundlePublished" | "authoritiesObserved" | "earliestNotAfter"> {
+): Pick<
+  Events,
+  "rotationStep" | "bundlePublished" | "authoritiesObserved" | "rotationsWaiting" | "earliestNotAfter"
+> {
   return {
     rotationStep: (step, keyID) => {
       metrics.increment("meshid_rotation_step_total", { kind: step.kind, step: step.step });
@@ -150,26 +157,30 @@ function authorityEvents(
       audit.info({ trustDomain, sequence, hash }, "published the bundle");
     },
     authoritiesObserved: (slots) => {
-      for (const [key, notAfter] of latestEnds(slots)) {
-        const [kind, state] = key;
-        metrics.set("meshid_authority_not_after_timestamp_seconds", { kind, state }, notAfter);
+      for (const { kind, state, last } of lastOfEach(slots)) {
+        metrics.set("meshid_authority_not_before_timestamp_seconds", { kind, state }, last?.notBefore ?? 0);
+        metrics.set("meshid_authority_not_after_timestamp_seconds", { kind, state }, last?.notAfter ?? 0);
       }
+    },
+    rotationsWaiting: (since) => {
+      for (const kind of AUTHORITY_KINDS)
+        metrics.set("meshid_rotation_waiting_since_timestamp_seconds", { kind }, since.get(kind) ?? 0);
     },
     earliestNotAfter: (kind, notAfter) =>
       metrics.set("meshid_svid_earliest_not_after_timestamp_seconds", { kind }, notAfter ?? 0),
   };
 }
 
-/** Every combination of kind and state, 0 where there is no slot: a slot that is gone must not stay in the metric. */
-function latestEnds(
-  slots: readonly Pick<Slot, "kind" | "state" | "notAfter">[],
-): readonly (readonly [readonly [AuthorityKind, SlotState], number])[] {
+/** Of every combination of kind and state the one that ends last: a slot that is gone must not stay in the metric. */
+function lastOfEach(slots: readonly Observed[]): readonly {
+  readonly kind: AuthorityKind;
+  readonly state: SlotState;
+  readonly last: Observed | undefined;
+}[] {
   return AUTHORITY_KINDS.flatMap((kind) =>
     SLOT_STATES.map((state) => {
-      const ends = slots
-        .filter((slot) => slot.kind === kind && slot.state === state)
-        .map((slot) => slot.notAfter);
-      return [[kind, state], Math.max(0, ...ends)] as const;
+      const found = slots.filter((slot) => slot.kind === kind && slot.state === state);
+      return { kind, state, last: found.toSorted((a, b) => b.notAfter - a.notAfter)[0] };
     }),
   );
 }

@@ -103,6 +103,16 @@ export const METRICS: DefinitionsOf<"counter", CounterLabels> &
     help: "When the last authority of this kind and state ends, Unix time; 0 when there is none.",
     labels: { kind: AUTHORITY_KINDS, state: SLOT_STATES },
   },
+  meshid_authority_not_before_timestamp_seconds: {
+    type: "gauge",
+    help: "From when that authority is valid, Unix time; 0 when there is none.",
+    labels: { kind: AUTHORITY_KINDS, state: SLOT_STATES },
+  },
+  meshid_rotation_waiting_since_timestamp_seconds: {
+    type: "gauge",
+    help: "Since when the next authority of this kind is published and waits for consumers or for time, Unix time; 0 when none does.",
+    labels: { kind: AUTHORITY_KINDS },
+  },
   meshid_rotation_step_total: {
     type: "counter",
     help: "Steps of authority rotations that were taken.",

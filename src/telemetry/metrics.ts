@@ -32,6 +32,8 @@ export interface GaugeLabels {
   meshid_identities: { readonly ready: "true" | "false" };
   meshid_svid_earliest_not_after_timestamp_seconds: { readonly kind: SvidKind };
   meshid_authority_not_after_timestamp_seconds: { readonly kind: AuthorityKind; readonly state: SlotState };
+  meshid_authority_not_before_timestamp_seconds: { readonly kind: AuthorityKind; readonly state: SlotState };
+  meshid_rotation_waiting_since_timestamp_seconds: { readonly kind: AuthorityKind };
   meshid_bundle_sequence: None;
   meshid_reflector_last_event_age_seconds: { readonly resource: string };
   meshid_event_loop_lag_seconds: None;

@@ -23,10 +23,17 @@ it("shows the authority while it is this process's, and nothing of it afterwards
   await authority.step(undefined, { JWT: "now" });
   const leading: { authority?: Authority } = { authority };
   const events = makeEvents({ logger: pino({ enabled: false }), metrics });
-  identityGauges({ metrics, events, identities: () => [], authority: () => leading.authority });
+  identityGauges({
+    metrics,
+    events,
+    identities: () => [],
+    authority: () => leading.authority,
+    waitingSince: () => new Map([["JWT", START]]),
+  });
   const shown = async (): Promise<readonly string[]> => {
     const lines = (await metrics.text()).split("\n");
-    const ours = /^meshid_(authority_not_after_timestamp_seconds|bundle_sequence)\b/;
+    const ours =
+      /^meshid_(authority_not_after_timestamp_seconds|rotation_waiting_since_timestamp_seconds|bundle_sequence)\b/;
     return lines
       .filter((line) => ours.test(line) && !line.endsWith(" 0"))
       .map((line) => line.split(" ")[0] ?? "");
@@ -36,6 +43,7 @@ it("shows the authority while it is this process's, and nothing of it afterwards
     'meshid_authority_not_after_timestamp_seconds{kind="Issuing",state="Active"}',
     'meshid_authority_not_after_timestamp_seconds{kind="JWT",state="Prepared"}',
     'meshid_authority_not_after_timestamp_seconds{kind="JWT",state="Active"}',
+    'meshid_rotation_waiting_since_timestamp_seconds{kind="JWT"}',
     "meshid_bundle_sequence",
   ]);
   delete leading.authority;

@@ -4,8 +4,13 @@ import { Authority } from "../../../src/authority/authority.ts";
 import type { AuthorityKind } from "../../../src/authority/slot.ts";
 import { AuthorityReconciler } from "../../../src/controller/authority-reconciler.ts";
 import { BundleReconciler } from "../../../src/controller/bundle-reconciler.ts";
+import { Refusals } from "../../../src/controller/refusals.ts";
+import { seconds } from "../../../src/core/brand.ts";
+import { toRfc3339 } from "../../../src/core/clock.ts";
 import { OperatorError } from "../../../src/core/errors.ts";
+import type { X509Status } from "../../../src/registration/service-identity.ts";
 import { trustDomainPolicy } from "../../../src/registration/trust-domain-policy.ts";
+import { parseSpiffeId } from "../../../src/spiffe/spiffe-id.ts";
 import type { KeyId } from "../../../src/x509/keys.ts";
 import { MemoryStores, POLICY, START } from "../../support/authority-fakes.ts";
 import { FakeClock, settle } from "../../support/fake-clock.ts";
@@ -17,6 +22,7 @@ const NEVER = new AbortController().signal;
 describe("AuthorityReconciler", () => {
   let world: FakeWorld;
   let clock: FakeClock;
+  let refusals: Refusals;
   let stores: MemoryStores;
   let authority: Authority;
   let reconciler: AuthorityReconciler;
@@ -25,15 +31,18 @@ describe("AuthorityReconciler", () => {
   let errors: unknown[];
   let asked: Partial<Record<AuthorityKind, string>>;
   let lacking: readonly string[];
+  let distrusted: ReadonlySet<string>;
   let specProblem: string | undefined;
 
   beforeEach(async () => {
     world = new FakeWorld();
     world.namespaces = [];
     clock = new FakeClock(START);
+    refusals = new Refusals(clock);
     stores = new MemoryStores();
     const { journalStore, keyStore } = stores;
     [order, errors, asked, lacking, specProblem] = [[], [], {}, [], undefined];
+    distrusted = new Set();
     authority = new Authority({ journalStore, keyStore, clock, random: fakeRandom(9), policy: () => POLICY });
     await authority.open();
     const policy = (): ReturnType<typeof trustDomainPolicy> =>
@@ -44,6 +53,7 @@ describe("AuthorityReconciler", () => {
       applier: world,
       authority,
       events: world,
+      refusals,
       clock,
       policy,
       onChanged: () => {},
@@ -61,8 +71,10 @@ describe("AuthorityReconciler", () => {
           };
         },
       },
-      requests: { pending: () => asked },
+      requests: { pending: () => asked, distrusted: () => distrusted },
+      brought: { refresh: async () => {}, otherRoots: [] },
       bundles,
+      refusals,
       status: world,
       events: world,
       clock,
@@ -70,6 +82,7 @@ describe("AuthorityReconciler", () => {
       specProblem: () => specProblem,
       onPublished: () => order.push("published"),
       onStep: ({ step }) => order.push(step.step),
+      onRound: () => {},
       onError: (error) => errors.push(error),
     });
   });
@@ -129,6 +142,143 @@ describe("AuthorityReconciler", () => {
     await reconcile();
     expect(states("JWT")).toContain("Active");
     expect(states("JWT")).not.toContain("Prepared");
+  });
+
+  describe("while a consumer refuses what is written", () => {
+    const BUNDLE = "ConfigMap shop/meshid-bundle";
+    const refuseFor = (length: number): void => {
+      for (let passed = 0; passed <= length; passed += 60) {
+        refusals.note(BUNDLE, "exceeded quota");
+        if (passed < length) clock.jump(60);
+      }
+    };
+    const message = (): string =>
+      world.domain.status?.conditions?.find(({ type }) => type === "RotationInProgress")?.message ?? "";
+
+    beforeEach(() => {
+      world.domain = { ...world.domain, spec: { rotation: { propagation: "100s" } } };
+      asked = { JWT: "a" };
+      lacking = [BUNDLE];
+    });
+
+    it("waits for it, says why, goes on without it after three times the propagation, and warns of that", async () => {
+      refuseFor(240);
+      await reconcile();
+      expect(condition("RotationInProgress")).toBe("True WaitingForConsumers");
+      expect(message()).toContain(`${BUNDLE} (exceeded quota, since `);
+      expect(world.domain.status?.authorities?.at(-1)?.waitingFor).toContain("exceeded quota");
+      expect(world.domain.status?.authorities?.at(-1)?.waitingUntil).toMatch(/^2027-/);
+      refuseFor(60);
+      const again = await reconcile();
+      expect(condition("RotationInProgress")).toBe("True ConsumersExcluded");
+      expect(message()).toContain(`goes on without ${BUNDLE} (exceeded quota, since `);
+      expect(world.events.at(-1)).toMatchObject({ type: "Warning", reason: "ConsumersExcluded" });
+      expect(again).toBeLessThanOrEqual(clock.now() + 30);
+      clock.jump(POLICY.propagation);
+      await reconcile();
+      expect(states("JWT")).not.toContain("Prepared");
+    });
+
+    it("names it on after the key is in use, until it holds it", async () => {
+      refuseFor(300);
+      await reconcile();
+      await authority.signJwtSvid({
+        spiffeId: parseSpiffeId("spiffe://example.org/ns/shop/sa/a"),
+        audience: "x",
+        ttl: seconds(1500),
+      });
+      clock.jump(POLICY.propagation);
+      await reconcile();
+      expect(states("JWT").toSorted()).toEqual(["Active", "Retired"]);
+      refusals.note(BUNDLE, "exceeded quota");
+      await reconcile();
+      expect(condition("RotationInProgress")).toBe("True ConsumersExcluded");
+      lacking = [];
+      refusals.clear(BUNDLE);
+      await reconcile();
+      expect(condition("RotationInProgress")).toBe("True Retiring");
+    });
+
+    it("has nothing to say of it where no rotation is under way", async () => {
+      asked = {};
+      refuseFor(300);
+      await reconcile();
+      expect([condition("RotationInProgress"), order.includes("looked")]).toEqual(["False Idle", false]);
+    });
+  });
+
+  it("tells since when the next key waits, and nothing once it is in use", async () => {
+    asked = { JWT: "a" };
+    lacking = ["Secret shop/a-jwt"];
+    await reconcile();
+    expect([...reconciler.waitingSince]).toEqual([["JWT", START]]);
+    lacking = [];
+    await reconcile();
+    clock.jump(POLICY.propagation);
+    await reconcile();
+    expect([...reconciler.waitingSince]).toEqual([]);
+  });
+
+  it("follows how far a new key has come, and writes only every tenth of it", async () => {
+    const holder = (index: number, authorityKeyID: string): void => {
+      world.want(`i-${index}`);
+      const known = world.wanted.get(`shop/i-${index}`);
+      const x509 = {
+        authorityKeyID,
+        notAfter: toRfc3339(seconds(START + 3600)),
+        renewalTime: toRfc3339(seconds(START + 2000)),
+      };
+      if (known !== undefined)
+        world.wanted.set(`shop/i-${index}`, { ...known, status: { x509: x509 as unknown as X509Status } });
+    };
+    const { keyID: active } = authority.view().issuing;
+    for (let index = 0; index < 100; index++) holder(index, "former");
+    expect(await reconcile()).toBe(START + 60);
+    expect(condition("RotationInProgress")).toBe("True Reissuing");
+    world.calls.length = 0;
+    for (let index = 0; index < 100; index++) {
+      holder(index, active);
+      await reconcile();
+    }
+    expect(condition("RotationInProgress")).toBe("False Idle");
+    expect(world.calls.length).toBeGreaterThan(8);
+    expect(world.calls.length).toBeLessThanOrEqual(11);
+  });
+
+  it("warns once of what breaks when a root is distrusted", async () => {
+    await reconcile();
+    world.want("a");
+    const known = world.wanted.get("shop/a");
+    const x509 = {
+      authorityKeyID: authority.view().issuing.keyID,
+      notAfter: toRfc3339(seconds(START + 3600)),
+    };
+    if (known !== undefined)
+      world.wanted.set("shop/a", { ...known, status: { x509: x509 as unknown as X509Status } });
+    const root = authority.view().slots.find(({ kind }) => kind === "Root")?.keyID ?? "";
+    distrusted = new Set([root]);
+    await reconcile();
+    await reconcile();
+    expect(condition("RotationInProgress")).toBe("True Reissuing");
+    const warnings = world.events.filter(({ type }) => type === "Warning");
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]?.message).toContain(`root ${root} was distrusted at `);
+    expect(warnings[0]?.message).toContain("0 of 1 identities have their new certificate");
+  });
+
+  it("says that the first keys are being made, before they are", async () => {
+    await authority.close();
+    const shown: string[] = [];
+    stores.journalText = undefined;
+    stores.beforeSave = () => shown.push(condition("AuthorityReady"));
+    await reconcile();
+    expect(shown).toEqual(["False Bootstrapping"]);
+    expect(condition("AuthorityReady")).toBe("True Active");
+    expect(world.events.map(({ reason }) => reason)).not.toContain("Bootstrapping");
+    // Who takes over later says nothing of the kind.
+    await authority.close();
+    await reconcile();
+    expect(shown.at(-1)).toBe("True Active");
   });
 
   it("says that the clock is wrong, and takes no step meanwhile", async () => {

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from "@jest/globals";
 import { Authority } from "../../../src/authority/authority.ts";
 import { BundleReconciler } from "../../../src/controller/bundle-reconciler.ts";
+import { Refusals } from "../../../src/controller/refusals.ts";
 import { OperatorError } from "../../../src/core/errors.ts";
 import { trustDomainPolicy } from "../../../src/registration/trust-domain-policy.ts";
 import { MemoryStores, POLICY, START } from "../../support/authority-fakes.ts";
@@ -10,16 +11,21 @@ import { fakeRandom } from "../../support/fake-random.ts";
 
 const NEVER = new AbortController().signal;
 const BUNDLE = { kind: "ConfigMap", namespace: "shop", name: "meshid-bundle" } as const;
+/** As a rotation names it. */
+const NAME = "ConfigMap shop/meshid-bundle";
 
 describe("BundleReconciler", () => {
   let world: FakeWorld;
   let authority: Authority;
+  let clock: FakeClock;
+  let refusals: Refusals;
   let reconciler: BundleReconciler;
   let told: number;
 
   beforeEach(async () => {
     world = new FakeWorld();
-    const clock = new FakeClock(START);
+    clock = new FakeClock(START);
+    refusals = new Refusals(clock);
     const { journalStore, keyStore } = new MemoryStores();
     authority = new Authority({
       journalStore,
@@ -36,6 +42,7 @@ describe("BundleReconciler", () => {
       applier: world,
       authority,
       events: world,
+      refusals,
       clock,
       policy: () => trustDomainPolicy(world.domain, { mode: "local", clusterDomain: "cluster.local" }),
       onChanged: () => told++,
@@ -98,6 +105,54 @@ describe("BundleReconciler", () => {
     world.objects.clear();
     expect(await reconcile()).toEqual({});
     expect([reconciler.blocked, shown()]).toEqual([[], authority.view().caPem]);
+  });
+
+  it("says who keeps changing it, and since when, until it has been left alone for a while", async () => {
+    for (let times = 0; times < 7; times++) {
+      world.objects.clear();
+      await reconcile();
+    }
+    expect(refusals.of(NAME)).toMatchObject({ why: expect.stringContaining("another writer"), since: START });
+    clock.jump(120);
+    await reconcile();
+    await reconcile();
+    expect(refusals.of(NAME)).toMatchObject({ since: START });
+    clock.jump(120);
+    expect(refusals.of(NAME)).toBeUndefined();
+  });
+
+  it("tries again soon what the API server refuses, says who and why, and that it stays once it has", async () => {
+    const full = new OperatorError("WRITE_REFUSED", "exceeded quota: tight", { retryable: true });
+    world.failing = () => full;
+    expect(await reconcile()).toEqual({ requeueAt: START + 60 });
+    expect([refusals.of(NAME)?.why, told, world.events]).toEqual(["exceeded quota: tight", 1, []]);
+    clock.jump(60);
+    await reconcile();
+    clock.jump(60);
+    await reconcile();
+    expect(refusals.of(NAME)).toMatchObject({ since: START, last: START + 120 });
+    expect(world.events.map(({ type, reason }) => [type, reason])).toEqual([["Warning", "WriteRefused"]]);
+    world.failing = () => undefined;
+    expect(await reconcile()).toEqual({});
+    expect([refusals.of(NAME), reconciler.isCurrent("shop")]).toEqual([undefined, true]);
+  });
+
+  it.each([
+    ["of a namespace that is no longer selected", (): unknown => (world.namespaces = [])],
+    ["when the name is free", (): unknown => world.objects.clear()],
+  ])("forgets %s that it was in another's hands", async (_, mend) => {
+    world.put(BUNDLE, undefined, {});
+    await reconcile();
+    expect(refusals.of(NAME)?.why).toContain("not meshid's");
+    mend();
+    await reconcile();
+    expect(refusals.size).toBe(0);
+  });
+
+  it("takes a failure that passes by itself for no refusal", async () => {
+    world.failing = () => new OperatorError("STORAGE_FAILED", "no answer", { retryable: true });
+    await expect(reconcile()).rejects.toThrow("no answer");
+    expect(refusals.size).toBe(0);
   });
 
   it("takes the bundle out of a namespace that is no longer selected, and only its own", async () => {

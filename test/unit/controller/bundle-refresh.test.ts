@@ -1,10 +1,13 @@
 import { beforeEach, describe, expect, it } from "@jest/globals";
 import { Authority } from "../../../src/authority/authority.ts";
 import { refreshBundle } from "../../../src/controller/bundle-refresh.ts";
+import { Refusals } from "../../../src/controller/refusals.ts";
+import { RewriteGuard } from "../../../src/controller/rewrite-guard.ts";
 import { OperatorError } from "../../../src/core/errors.ts";
 import { Secret } from "../../../src/core/secret.ts";
 import { encodeKeyHashes } from "../../../src/reconcile/annotations.ts";
 import { type Content, keyHashes } from "../../../src/reconcile/facts.ts";
+import { trustDomainPolicy } from "../../../src/registration/trust-domain-policy.ts";
 import { MemoryStores, POLICY, START } from "../../support/authority-fakes.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { FakeWorld } from "../../support/fake-ports.ts";
@@ -21,17 +24,27 @@ describe("refreshBundle", () => {
   let world: FakeWorld;
   let clock: FakeClock;
   let authority: Authority;
+  let refusals: Refusals;
+  let rewrites: RewriteGuard;
 
   beforeEach(async () => {
     world = new FakeWorld();
     clock = new FakeClock(START);
+    refusals = new Refusals(clock);
+    rewrites = new RewriteGuard(clock);
     const { journalStore, keyStore } = new MemoryStores();
     authority = new Authority({ journalStore, keyStore, clock, random: fakeRandom(3), policy: () => POLICY });
     await authority.open();
   });
 
+  const policy = (): ReturnType<typeof trustDomainPolicy> =>
+    trustDomainPolicy(world.domain, { mode: "local", clusterDomain: "cluster.local" });
   const refresh = (): ReturnType<typeof refreshBundle> =>
-    refreshBundle({ observed: world, applier: world, authority, clock }, ME, NEVER);
+    refreshBundle(
+      { observed: world, applier: world, authority, clock, refusals, rewrites, policy },
+      ME,
+      NEVER,
+    );
 
   /** A Secret as it was issued when the bundle was another. */
   const issued = async (name: string, content: Content, namespace = "shop"): Promise<void> => {
@@ -97,6 +110,23 @@ describe("refreshBundle", () => {
     world.failing = (call) => (call.includes("a-tls") ? refused : undefined);
     expect(await refresh()).toEqual({ changed: true, requeueAt: START + 60 });
     expect(stored("b-tls")["ca.crt"]).toBe(authority.view().caPem);
+    expect([refusals.of("Secret shop/a-tls")?.why, refusals.size]).toEqual(["exceeded quota", 1]);
+    world.failing = () => undefined;
+    expect(await refresh()).toEqual({ changed: true });
+    expect(refusals.size).toBe(0);
+  });
+
+  it("does not answer each time whoever takes the roots out again, and says that somebody does", async () => {
+    const old = contentOf("tls.crt", "tls.key", "ca.crt");
+    for (let times = 0; times < 5; times++) {
+      await issued("a-tls", old);
+      expect(await refresh()).toEqual({ changed: true });
+    }
+    await issued("a-tls", old);
+    expect(await refresh()).toEqual({ changed: false, requeueAt: START + 120 });
+    expect(refusals.of("Secret shop/a-tls")?.why).toContain("another writer");
+    await authority.step(undefined, { Root: "a" });
+    expect(await refresh()).toEqual({ changed: true });
   });
 
   it("does nothing while there is no authority, and lets a failing store be tried again", async () => {

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from "@jest/globals";
 import { Authority } from "../../../src/authority/authority.ts";
 import { Claims } from "../../../src/controller/claims.ts";
 import { KeyTurns } from "../../../src/controller/key-turns.ts";
+import { Refusals } from "../../../src/controller/refusals.ts";
 import { RewriteGuard } from "../../../src/controller/rewrite-guard.ts";
 import { ServiceIdentityReconciler } from "../../../src/controller/service-identity-reconciler.ts";
 import { OperatorError } from "../../../src/core/errors.ts";
@@ -22,6 +23,7 @@ describe("ServiceIdentityReconciler", () => {
   let authority: Authority;
   let reconciler: ServiceIdentityReconciler;
   let claims: Claims;
+  let refusals: Refusals;
   let keyTurns: KeyTurns;
   let called: string[];
   let changed: number;
@@ -34,6 +36,7 @@ describe("ServiceIdentityReconciler", () => {
     authority = new Authority({ journalStore, keyStore, clock, random, policy: () => POLICY });
     await authority.open();
     claims = new Claims(world, undefined);
+    refusals = new Refusals(clock);
     changed = 0;
     called = [];
     keyTurns = new KeyTurns((key) => called.push(key));
@@ -45,6 +48,7 @@ describe("ServiceIdentityReconciler", () => {
       authority,
       claims,
       rewrites: new RewriteGuard(clock),
+      refusals,
       keyTurns,
       audit: world,
       events: world,
@@ -216,6 +220,62 @@ describe("ServiceIdentityReconciler", () => {
     clock.jump(120);
     await reconcile();
     expect(world.condition("a", "X509Issued")).toBe("True Issued");
+  });
+
+  describe("of its Secrets that a rotation waits for", () => {
+    const ROOTS = { "ca.crt": Buffer.from("theirs") };
+    const DOCUMENTS = { "bundle.json": Buffer.from("{}"), "jwks.json": Buffer.from("{}") };
+    const overwrite = (name: string, content: Readonly<Record<string, Uint8Array>>): void => {
+      const id = `Secret shop/${name}`;
+      const known = world.objects.get(id);
+      if (known !== undefined) world.objects.set(id, { ...known, content: { ...known.content, ...content } });
+    };
+
+    beforeEach(async () => {
+      world.want("a", { jwt: { tokens: [{ audience: "x" }] } });
+      await reconcile();
+      await authority.step(undefined, { Root: "now" });
+    });
+
+    it("says which the API server refuses to write, and why, until it is written", async () => {
+      const denied = new OperatorError("WRITE_REFUSED", "denied by policy", { retryable: true });
+      world.failing = (call) => (call.includes("a-tls") ? denied : undefined);
+      const { requeueAt } = await reconcile();
+      expect(requeueAt).toBe(START + 60);
+      expect(refusals.of("Secret shop/a-tls")).toMatchObject({ why: "denied by policy", since: START });
+      expect(refusals.size).toBe(1);
+      world.failing = () => undefined;
+      await reconcile();
+      expect(refusals.size).toBe(0);
+    });
+
+    it.each([
+      ["a-tls", "X509Issued", ROOTS],
+      ["a-jwt", "JWTIssued", DOCUMENTS],
+    ] as const)(
+      "answers who puts other documents into %s five times, then only now and then",
+      async (name, type, content) => {
+        const consumer = `Secret shop/${name}`;
+        await reconcile();
+        for (let times = 0; times < 4; times++) {
+          overwrite(name, content);
+          await reconcile();
+          expect(world.condition("a", type)).toBe("True Issued");
+        }
+        overwrite(name, content);
+        const before = world.calls.length;
+        const { requeueAt } = await reconcile();
+        expect([since(before), requeueAt]).toEqual([["status shop/a"], START + 120]);
+        expect(world.condition("a", type)).toBe("False SecretRewritten");
+        expect(refusals.of(consumer)?.why).toContain("another writer");
+        await authority.step(undefined, { JWT: "now", Root: "again" });
+        clock.jump(120);
+        await reconcile();
+        expect(world.condition("a", type)).toBe("True Issued");
+        clock.jump(120);
+        expect(refusals.of(consumer)).toBeUndefined();
+      },
+    );
   });
 
   it("renews by hand once for each value, and at most once a second", async () => {

@@ -128,16 +128,34 @@ describe("makeEvents", () => {
     ]);
   });
 
-  it("shows the last end of each kind and state, and 0 again when the slots are gone", async () => {
+  it("shows the life of the last of each kind and state, and 0 again when the slots are gone", async () => {
     const { events, samples } = bench();
-    const name = "meshid_authority_not_after_timestamp_seconds";
+    const [begin, end] = ["not_before", "not_after"].map(
+      (what) => `meshid_authority_${what}_timestamp_seconds`,
+    );
     events.authoritiesObserved([
-      { kind: "Root", state: "Retired", notAfter: seconds(5) },
-      { kind: "Root", state: "Retired", notAfter: seconds(9) },
-      { kind: "JWT", state: "Active", notAfter: seconds(7) },
+      { kind: "Root", state: "Retired", notBefore: seconds(4), notAfter: seconds(5) },
+      { kind: "Root", state: "Retired", notBefore: seconds(3), notAfter: seconds(9) },
+      { kind: "JWT", state: "Active", notBefore: seconds(2), notAfter: seconds(7) },
     ]);
-    expect(await samples(name)).toEqual(['{kind="Root",state="Retired"} 9', '{kind="JWT",state="Active"} 7']);
+    expect(await samples(end ?? "")).toEqual([
+      '{kind="Root",state="Retired"} 9',
+      '{kind="JWT",state="Active"} 7',
+    ]);
+    expect(await samples(begin ?? "")).toEqual([
+      '{kind="Root",state="Retired"} 3',
+      '{kind="JWT",state="Active"} 2',
+    ]);
     events.authoritiesObserved([]);
+    expect([await samples(begin ?? ""), await samples(end ?? "")]).toEqual([[], []]);
+  });
+
+  it("shows since when a key waits, and 0 again when none does", async () => {
+    const { events, samples } = bench();
+    const name = "meshid_rotation_waiting_since_timestamp_seconds";
+    events.rotationsWaiting(new Map([["JWT", seconds(7)]]));
+    expect(await samples(name)).toEqual(['{kind="JWT"} 7']);
+    events.rotationsWaiting(new Map());
     expect(await samples(name)).toEqual([]);
   });
 

@@ -1,0 +1,150 @@
+/**
+ * Consumers that do not take what we write for them: who refuses it or changes it back, why, and since when without a break.
+ * A rotation waits for them for a while, and then goes on without them: no tenant holds the mesh.
+ */
+
+import type { Observation } from "../authority/rotation-plan.ts";
+import { type Seconds, seconds } from "../core/brand.ts";
+import { type Clock, toRfc3339 } from "../core/clock.ts";
+import type { ObjectRef } from "../reconcile/state.ts";
+import type { KeyId } from "../x509/keys.ts";
+
+export interface Refusal {
+  /** Completes "Secret shop/payments-tls: …". */
+  readonly why: string;
+  readonly since: Seconds;
+  /** Until when that is known: when it was last met with, or held back for it. */
+  readonly last: Seconds;
+}
+
+interface Known extends Refusal {
+  /** It takes what is written, and it is changed back again and again: until then nothing is written. */
+  readonly heldUntil?: Seconds;
+  /** Seen current, and not otherwise since. */
+  readonly calmSince?: Seconds;
+}
+
+const REVERTED = "changed or deleted by another writer again and again";
+/** A rotation waits for a consumer that refuses for so many times the propagation. */
+const PATIENCE = 3;
+/**
+ * Who refuses is tried at least every two minutes, and replicas are looked at as often while a rotation waits: a longer silence
+ * is ours (asleep, cut off), and the time begins anew.
+ */
+const MAX_GAP = seconds(600);
+const MAX_RETRY = 60;
+/** What was changed back again and again counts as left alone after this long. */
+const CALM = seconds(120);
+/** Those beyond hold a rotation to its end, like anyone who is merely slow. */
+const MAX_KNOWN = 10_000;
+/** Characters: an API server's message is as long as its policies make it. */
+const MAX_WHY = 300;
+
+export class Refusals {
+  readonly #clock: Clock;
+  /** By consumer, as an observer names it. */
+  readonly #known = new Map<string, Known>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** A consumer did not take what was to be written for it (or, a replica, does not show it). */
+  note(consumer: string, why: string): void {
+    this.#note(consumer, { why });
+  }
+
+  /** A consumer's content is changed back so often that it is not written before `heldUntil`. */
+  noteRevert(consumer: string, heldUntil: Seconds): void {
+    this.#note(consumer, { why: REVERTED, heldUntil });
+  }
+
+  /** A consumer holds what it should. Where others kept changing it that counts once it lasts. */
+  clear(consumer: string): void {
+    const known = this.#known.get(consumer);
+    if (known === undefined) return;
+    if (known.heldUntil === undefined) this.#known.delete(consumer);
+    else if (known.calmSince === undefined)
+      this.#known.set(consumer, { ...known, calmSince: this.#clock.now() });
+  }
+
+  /** Nothing is to be written for a consumer any more. */
+  forget(consumer: string): void {
+    this.#known.delete(consumer);
+  }
+
+  of(consumer: string): Refusal | undefined {
+    const known = this.#known.get(consumer);
+    if (known === undefined || this.#isOver(known)) return undefined;
+    const { why, since, last, heldUntil = last, calmSince = heldUntil } = known;
+    const held = Math.min(this.#clock.now(), heldUntil, calmSince);
+    return { why, since, last: seconds(Math.max(last, held)) };
+  }
+
+  /** Those that have refused for so long that nobody waits for them any more. */
+  overdue(propagation: Seconds): readonly string[] {
+    return [...this.#known.keys()].filter((consumer) => isOverdue(this.of(consumer), propagation));
+  }
+
+  get size(): number {
+    return this.#known.size;
+  }
+
+  #note(consumer: string, found: Pick<Known, "why" | "heldUntil">): void {
+    const now = this.#clock.now();
+    const before = this.of(consumer);
+    if (before === undefined && this.#known.size >= MAX_KNOWN) this.#prune();
+    if (!this.#known.has(consumer) && this.#known.size >= MAX_KNOWN) return;
+    const why = found.why.slice(0, MAX_WHY).toWellFormed();
+    this.#known.set(consumer, { ...found, why, since: before?.since ?? now, last: now });
+  }
+
+  #isOver({ calmSince, last }: Known): boolean {
+    const now = this.#clock.now();
+    return now < last || now > last + MAX_GAP || (calmSince !== undefined && now >= calmSince + CALM);
+  }
+
+  #prune(): void {
+    for (const [consumer, known] of this.#known) if (this.#isOver(known)) this.#known.delete(consumer);
+  }
+}
+
+/** As an observer names an object. */
+export function consumerName({ kind, namespace, name }: ObjectRef): string {
+  return `${kind} ${namespace}/${name}`;
+}
+
+/** How soon who refuses is tried again: nobody tells when what is in the way goes. */
+export function retryRefusedAfter(propagation: Seconds): Seconds {
+  return seconds(Math.min(MAX_RETRY, Math.max(1, Math.floor(propagation / 2))));
+}
+
+/** `Secret shop/payments-tls (exceeded quota, since 2027-01-01T00:00:00Z)` */
+export function withReason(consumer: string, refusal: Refusal | undefined): string {
+  return refusal === undefined ? consumer : `${consumer} (${refusal.why}, since ${toRfc3339(refusal.since)})`;
+}
+
+/** What was observed, without those that have refused for three times the propagation: they are named and not waited for. */
+export function withoutRefusing(
+  observation: Observation,
+  refusalOf: (consumer: string) => Refusal | undefined,
+  propagation: Seconds,
+): Observation {
+  const isExcluded = (consumer: string): boolean => isOverdue(refusalOf(consumer), propagation);
+  const excluded = new Set([...observation.lacking.values()].flatMap((names) => names.filter(isExcluded)));
+  if (excluded.size === 0) return observation;
+  const lacking = [...observation.lacking].map(([keyID, names]): [KeyId, readonly string[]] => [
+    keyID,
+    names.filter((name) => !excluded.has(name)),
+  ]);
+  return {
+    ...observation,
+    lacking: new Map(lacking),
+    excluded: [...excluded].map((name) => withReason(name, refusalOf(name))),
+  };
+}
+
+/** As long as it is known to have been so. */
+function isOverdue(refusal: Refusal | undefined, propagation: Seconds): boolean {
+  return refusal !== undefined && refusal.last - refusal.since >= PATIENCE * propagation;
+}
