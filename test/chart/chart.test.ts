@@ -195,6 +195,7 @@ describeCluster("the chart", () => {
     ).toEqual([]);
     expect([...new Set(granted.flatMap((rule) => rule["resources"] ?? []))].sort()).toEqual([
       "configmaps",
+      "endpointslices",
       "events",
       "leases",
       "namespaces",
@@ -242,44 +243,62 @@ describeCluster("the chart", () => {
       alert: string;
       expr: string;
     }[];
-    expect(rules.length).toBeGreaterThan(8);
+    expect(rules.map(({ alert }) => alert)).toEqual([
+      "MeshidNoLeader",
+      "MeshidSVIDNearExpiry",
+      "MeshidIdentitiesNotReady",
+      "MeshidSVIDFailures",
+      "MeshidRotationWaiting",
+      "MeshidAuthorityInLastQuarter",
+      "MeshidReconcileErrors",
+      "MeshidWatchSilent",
+    ]);
     const known = METRICS as Readonly<
       Record<string, { readonly labels: Readonly<Record<string, readonly string[]>> }>
     >;
-    for (const { alert, expr } of rules) {
+    const faults = rules.flatMap(({ alert, expr }) => {
       const used = [...expr.matchAll(/([a-z_]+)\{([^}]*)\}/g)];
-      expect({ alert, used: used.length }).toEqual({ alert, used: 1 });
-      const [, name = "", matchers = ""] = used[0] ?? [];
-      const { labels = {} } = known[name] ?? {};
-      expect({ alert, name: Object.keys(known).includes(name) ? name : undefined }).toEqual({ alert, name });
-      for (const [, label = "", value = ""] of matchers.matchAll(/([a-z]+)="([^"]*)"/g)) {
-        if (label === "namespace") continue;
-        expect({ alert, label, values: labels[label] }).toEqual({
-          alert,
-          label,
-          values: expect.arrayContaining([value]),
-        });
-      }
-    }
+      const wrong = used.flatMap(([, name = "", matchers = ""]) => {
+        const metric = known[name];
+        if (metric === undefined) return [name];
+        return [...matchers.matchAll(/([a-z]+)="([^"]*)"/g)]
+          .filter(
+            ([, label = "", value = ""]) =>
+              label !== "namespace" && metric.labels[label]?.includes(value) !== true,
+          )
+          .map(([matcher]) => `${name}{${matcher}}`);
+      });
+      return used.length === 0 ? [`${alert}: no metric`] : wrong.map((what) => `${alert}: ${what}`);
+    });
+    expect(faults).toEqual([]);
   });
 
-  it("counts the last quarter of an authority's life, and a long wait, from the spec of the TrustDomain", async () => {
-    const spec = {
-      authority: { rootTTL: "20h", issuingTTL: "1h30m" },
-      jwt: { keyTTL: "4h" },
-      rotation: { propagation: "1h" },
+  it("counts a long wait from the propagation, and the last quarter of an authority's life from its own life", async () => {
+    const exprOf = async (propagation: string, alert: string): Promise<string> => {
+      const spec = { rotation: { propagation } };
+      const objects = await render(kube, { prometheusRule: { enabled: true }, trustDomain: { spec } });
+      const { rules } = only(objects, "PrometheusRule")["spec"].groups[0] as {
+        readonly rules: readonly Readonly<Record<string, string>>[];
+      };
+      return rules.find((rule) => rule["alert"] === alert)?.["expr"] ?? "";
     };
-    const objects = await render(kube, { prometheusRule: { enabled: true }, trustDomain: { spec } });
-    const rules = only(objects, "PrometheusRule")["spec"].groups[0].rules as readonly Record<
-      string,
-      string
-    >[];
-    const of = (alert: string): Record<string, string> | undefined =>
-      rules.find((rule) => rule["alert"] === alert);
-    expect(of("MeshidRootInLastQuarter")?.["expr"]).toMatch(/< 18000$/);
-    expect(of("MeshidIssuingInLastQuarter")?.["expr"]).toMatch(/< 1350$/);
-    expect(of("MeshidJWTInLastQuarter")?.["expr"]).toMatch(/< 3600$/);
-    expect(of("MeshidRotationWaiting")?.["for"]).toBe("14400s");
+    expect(await exprOf("1h", "MeshidRotationWaiting")).toMatch(/> 21600$/);
+    // Time for consumers that refuse to be left out, at the least.
+    expect(await exprOf("1m", "MeshidRotationWaiting")).toMatch(/> 7200$/);
+    const lastQuarter = await exprOf("1h", "MeshidAuthorityInLastQuarter");
+    expect(lastQuarter).toMatch(
+      /^\(.*not_after.* - time\(\)\) \/ \(.*not_after.* - .*not_before.* > 0\) < 0\.25$/,
+    );
+    expect(lastQuarter.match(/state="Active"/g)).toHaveLength(3);
+  });
+
+  it("lets its own pods reach each other where a NetworkPolicy holds them, and nothing but them and the API server", () => {
+    const { egress, podSelector } = only(full, "NetworkPolicy")["spec"];
+    expect(egress).toEqual([
+      { ports: [443, 6443].map((port) => ({ port, protocol: "TCP" })) },
+      { to: [{ podSelector }], ports: [{ port: "https", protocol: "TCP" }] },
+    ]);
+    expect(only(plain, "Deployment")["spec"].template.metadata.labels).toMatchObject(podSelector.matchLabels);
   });
 
   it("starts the controller with options that it knows, and every value arrives", async () => {

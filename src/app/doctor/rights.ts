@@ -31,6 +31,7 @@ export function neededRights(trustDomain: string): readonly Right[] {
     { ...LEASES, verbs: ["create"] },
     { ...LEASES, verbs: [...READ, "update"], object: "meshid" },
     { group: "", resource: "secrets", verbs: [...READ, ...WRITE], where: "operator" },
+    { group: "discovery.k8s.io", resource: "endpointslices", verbs: ["list"], where: "operator" },
     { group: MESHID, resource: "serviceidentities", verbs: ["list", "watch"], where: "served" },
     { group: MESHID, resource: "serviceidentities/status", verbs: ["patch"], where: "served" },
     { group: "", resource: "serviceaccounts", verbs: ["list", "watch"], where: "served" },
