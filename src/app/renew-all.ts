@@ -225,7 +225,7 @@ function sentence(
   const style = end === undefined && !outcome.isInterrupted ? "good" : "warn";
   const requested = `${paint(style, "Requested")} the renewal of ${renewals.asked.length === 0 ? "none" : scope}${refusedWords(renewals)}${left}`;
   const rest = selection.chosen.length - renewals.asked.length - renewals.refused.length;
-  if (end === undefined && (outcome.isInterrupted || renewals.stopped !== undefined)) {
+  if (end === undefined && rest > 0 && (outcome.isInterrupted || renewals.stopped !== undefined)) {
     const again = `meshid renew --all --before ${toRfc3339(before ?? at)}${namespace === undefined ? "" : ` -n ${namespace}`}`;
     return `${requested}. ${grouped(rest)} were not asked for: ${again} goes on where this ended.`;
   }

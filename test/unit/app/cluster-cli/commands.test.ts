@@ -277,6 +277,48 @@ describe("renew --all", () => {
     expect(code).toBeUndefined();
   });
 
+  it("asks for many at once, and not for all", async () => {
+    const all = Array.from({ length: 200 }, (_, index) => identityFact({ name: `i${index}` }).identity);
+    const { session } = fakeSession(() => listOf(...all));
+    let inFlight = 0;
+    let most = 0;
+    const busy: ClusterSession = {
+      ...session,
+      request: async (request) => {
+        if (request.method === "GET") return session.request(request);
+        most = Math.max(most, ++inFlight);
+        await new Promise((resolve) => setImmediate(resolve));
+        inFlight--;
+        return session.request(request);
+      },
+    };
+    const { code } = await run(clusterRenew, { session: busy, requests: [] }, { all: true });
+    expect([most, code]).toEqual([16, 0]);
+  });
+
+  it("stops asking when it is interrupted, and says how to go on", async () => {
+    const listeners: (() => void)[] = [];
+    const many = Array.from({ length: 40 }, (_, index) => identityFact({ name: `i${index}` }).identity);
+    const session = fakeSession((request) => {
+      if (request.path === ALL) return listOf(identityFact({ name: "a" }).identity, ...many);
+      if (request.path.endsWith("/a")) for (const listener of listeners) listener();
+      return { body: {} };
+    });
+    const interruptible = (given: ClusterSession, options: GivenOptions, io: Io): Promise<number> =>
+      clusterRenew(given, options, {
+        ...io,
+        onInterrupt: (listener) => {
+          listeners.push(listener);
+          return { [Symbol.dispose]: () => {} };
+        },
+      });
+    const { code, stdout } = await run(interruptible, session, { all: true, wait: true });
+    expect(stdout).toMatch(
+      /^Requested the renewal of 1 identity in the namespace shop\. 40 were not asked for: meshid renew --all --before 2026-11-24T10:00:00Z goes on where this ended\.\n$/,
+    );
+    expect(code).toBe(130);
+  });
+
   it("ends with 1 where one is not renewed in time, and says why", async () => {
     const conditions = [condition("X509Issued", "False", "SecretConflict", "delete it")];
     const broken = identityFact({ name: "broken", status: { conditions } }).identity;
