@@ -149,7 +149,10 @@ export function lossesOf(
   const served = new Set(published.map(({ keyID }) => keyID));
   const dropped = published.filter(
     ({ kind, keyID, state, signedUntil }) =>
-      kind !== "Issuing" && !known.has(keyID) && state !== "Prepared" && signedUntil >= now,
+      kind !== "Issuing" &&
+      !known.has(keyID) &&
+      // What an active one signs is in the status a little later.
+      (state === "Active" || (state === "Retired" && signedUntil >= now)),
   );
   const unknown = journal.slots.filter(
     ({ kind, keyID, state }) => kind !== "Issuing" && state === "Active" && !served.has(keyID),

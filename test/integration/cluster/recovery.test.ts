@@ -177,8 +177,14 @@ describeCluster("an authority that was lost", () => {
 
   it("is not gone back to behind a rotation unless that is accepted", async () => {
     await untilSettled();
-    const file = await backup();
     const before = await activeKey("JWT");
+    // It stays published, since it has signed.
+    await suite.renew(shop, "payments", "before the backup");
+    await until("its signature", async () => {
+      const { status } = await suite.get(shop, "payments");
+      return status?.jwt?.tokens[0]?.keyID === before || undefined;
+    });
+    const file = await backup();
     await disturb("ahead of the backup");
     const next = await until("another JWT key", async () => {
       const now = await activeKey("JWT");

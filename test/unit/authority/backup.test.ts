@@ -242,10 +242,13 @@ describe("lossesOf", () => {
   });
 
   it("names a published key that the backup does not know and that has signed", () => {
-    const other = { kind: "Root", keyID: "root2", ...now } as const;
-    expect(lossesOf(journal, [...own, other], NOW)).toEqual([
-      { kind: "Root", keyID: "root2", what: "Dropped" },
-    ]);
+    const dropped = [{ kind: "Root", keyID: "root2", what: "Dropped" }];
+    for (const state of ["Active", "Retired"]) {
+      const other = { kind: "Root", keyID: "root2", state, signedUntil: later } as const;
+      expect(lossesOf(journal, [...own, other], NOW)).toEqual(dropped);
+    }
+    const fresh = { kind: "Root", keyID: "root2", state: "Active", signedUntil: seconds(NOW - 60) } as const;
+    expect(lossesOf(journal, [...own, fresh], NOW)).toEqual(dropped);
   });
 
   it.each([
