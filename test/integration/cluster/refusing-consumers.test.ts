@@ -85,6 +85,7 @@ describeCluster("consumers that refuse the next key", () => {
     await suite.chart.start();
     const namespace = await suite.namespace();
     const policies = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
+    const bindings = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
     const name = "no-bundles";
     await send("POST", policies, {
       apiVersion: "admissionregistration.k8s.io/v1",
@@ -107,7 +108,7 @@ describeCluster("consumers that refuse the next key", () => {
         ],
       },
     });
-    await send("POST", `${policies.replace("policies", "policybindings")}`, {
+    await send("POST", bindings, {
       apiVersion: "admissionregistration.k8s.io/v1",
       kind: "ValidatingAdmissionPolicyBinding",
       metadata: { name },
@@ -138,7 +139,7 @@ describeCluster("consumers that refuse the next key", () => {
     const slot = (await suite.trustDomain()).status?.authorities?.find(({ state }) => state === "Prepared");
     expect(slot?.waitingFor).toContain(`ConfigMap ${namespace}/meshid-bundle`);
     expect(Date.parse(slot?.waitingUntil ?? "")).toBeGreaterThan(Date.now());
-    await send("DELETE", `${policies.replace("policies", "policybindings")}/${name}`);
+    await send("DELETE", `${bindings}/${name}`);
     expectHeld(await rotated());
     const { status } = await suite.trustDomain();
     expect(status?.conditions?.map(({ reason }) => reason)).not.toContain("ConsumersExcluded");

@@ -16,8 +16,8 @@ function endpointsOf(...items: readonly object[]): {
       return { status: 200, body: { items } };
     },
   } as unknown as KubeClient;
-  const { list } = replicaEndpoints({ client, namespace: "ops", serviceName: "meshid", signal: NEVER });
-  return { list, asked };
+  const endpoints = replicaEndpoints({ client, namespace: "ops", serviceName: "meshid", signal: NEVER });
+  return { list: () => endpoints.list(), asked };
 }
 
 it("asks once, for the slices of its own Service in its own namespace", async () => {
