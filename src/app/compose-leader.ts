@@ -175,7 +175,7 @@ function compose(
         clock,
         namespace,
         names: () => serverNames({ ...config, namespace, issuer: policies.current().jwt.issuer }),
-        stored: () => publication.storedChain,
+        stored: () => publication.stored,
         write: (content) => writeServerSecret({ client, namespace, fence }, content, working),
         onError: (error) => {
           if (isOperatorError(error, "AUTHORITY_NOT_READY")) return;

@@ -23,6 +23,12 @@ export interface ServerTls {
   readonly key: Secret;
 }
 
+/** PEM, all of it public. */
+export interface StoredTls {
+  readonly chain: string;
+  readonly ca: string;
+}
+
 export interface PublicationOptions {
   /** Documents or the server's certificate are there for the first time, or changed. */
   readonly onChanged: () => void;
@@ -39,7 +45,7 @@ export class Publication {
   #journal: Journal | undefined;
   #documents: Served | undefined;
   #tls: ServerTls | undefined;
-  #storedChain: string | undefined;
+  #stored: StoredTls | undefined;
   #hasSeenTls = false;
 
   constructor(options: PublicationOptions) {
@@ -51,9 +57,9 @@ export class Publication {
     return this.#tls;
   }
 
-  /** The certificate in the server's Secret as it is now; undefined where it is gone or of no use: it is to be written anew. */
-  get storedChain(): string | undefined {
-    return this.#storedChain;
+  /** The server's Secret as it is now; undefined where it is gone or of no use: it is to be written anew. */
+  get stored(): StoredTls | undefined {
+    return this.#stored;
   }
 
   /** Whether the server's Secret was ever there, whatever was in it: an authority must have published. */
@@ -81,7 +87,7 @@ export class Publication {
 
   /** Takes up a Secret of the operator's own; undefined: it is gone, and what it held goes on being served. */
   take(name: string, content: Readonly<Record<string, Uint8Array>> | undefined): void {
-    if (name === SERVER_SECRET) this.#storedChain = undefined;
+    if (name === SERVER_SECRET) this.#stored = undefined;
     if (content === undefined) return;
     try {
       if (name === JOURNAL_SECRET) this.#publish(journalIn(content));
@@ -111,7 +117,7 @@ export class Publication {
     // What someone has broken is not taken up: the leader writes it anew.
     secureContextOptions(tls);
     this.#tls = tls;
-    this.#storedChain = tls.chain;
+    this.#stored = { chain: tls.chain, ca: text("ca.crt") };
     this.#options.onChanged();
   }
 }

@@ -9,6 +9,7 @@ import { isOperatorError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
 import { issuerKeyIdOf, parseCertificate } from "../x509/certificate.ts";
 import { splitPem } from "../x509/pem.ts";
+import type { StoredTls } from "./publication.ts";
 import { issueServerCredentials, type ServerCredentials } from "./server-credentials.ts";
 
 export interface ServerTlsOptions {
@@ -17,8 +18,8 @@ export interface ServerTlsOptions {
   readonly namespace: string;
   /** The host names that clients connect to. */
   readonly names: () => readonly string[];
-  /** The chain as it is stored now. */
-  readonly stored: () => string | undefined;
+  /** What is stored now. */
+  readonly stored: () => StoredTls | undefined;
   readonly write: (
     content: { readonly chain: string; readonly key: Secret; readonly ca: string },
     signal: AbortSignal,
@@ -48,12 +49,12 @@ export async function keepServerTls(options: ServerTlsOptions, signal: AbortSign
   }
 }
 
-/** Missing, unreadable, half-way through its life, for other names, or of an issuer that is no more. */
+/** Missing, unreadable, half-way through its life, for other names, of an issuer that is no more, or beside other roots. */
 function isDue({ authority, clock, names, stored }: ServerTlsOptions): boolean {
-  const chain = stored();
-  if (chain === undefined) return true;
+  const found = stored();
+  if (found === undefined || found.ca !== authority.view().caPem) return true;
   try {
-    const [der, issuerDer] = splitPem(chain);
+    const [der, issuerDer] = splitPem(found.chain);
     if (der === undefined) return true;
     const leaf = parseCertificate(der);
     const issuerKeyID = issuerKeyIdOf(leaf, issuerDer && parseCertificate(issuerDer));

@@ -29,7 +29,7 @@ describe("Publication", () => {
       publication.take(SERVER_SECRET, contentOf(second.chain, second.key.reveal()));
       publication.take(SERVER_SECRET, content);
       expect([publication.tls?.chain, changes]).toEqual([second.chain, 1]);
-      expect(publication.storedChain).toBeUndefined();
+      expect(publication.stored).toBeUndefined();
       expect(errors).toHaveLength(2);
       expect(errors[0]).toContain(`Secret ${SERVER_SECRET}: `);
       expect(errors.join()).not.toContain("PRIVATE KEY-----");
@@ -39,8 +39,8 @@ describe("Publication", () => {
   it("goes on serving what was in a Secret that is gone, and says that it has to be written anew", () => {
     const publication = new Publication({ onChanged: () => {}, onError: () => {} });
     publication.take(SERVER_SECRET, contentOf(first.chain, first.key.reveal()));
-    expect(publication.storedChain).toBe(first.chain);
+    expect(publication.stored?.chain).toBe(first.chain);
     publication.take(SERVER_SECRET, undefined);
-    expect([publication.tls?.chain, publication.storedChain]).toEqual([first.chain, undefined]);
+    expect([publication.tls?.chain, publication.stored]).toEqual([first.chain, undefined]);
   });
 });
