@@ -1,22 +1,33 @@
 /**
  * `npm run bench:cluster`: the controller under the chart's ServiceAccount on a real kube-apiserver with etcd, on this machine.
- * Writes docs/benchmarks-cluster.md and ends with 1 when a limit is passed.
+ * Writes docs/benchmarks-cluster.md and ends with 1 when a limit is passed. `-- --rotation` measures the rotation alone, which is
+ * half of the time; with `--identities N` or `--life SECONDS` it is of another size, and nothing is written.
  */
 
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { must, pause } from "../support/controller-process.ts";
 import { type At, type Batch, Fleet, issuances, refused, writes } from "./fleet.ts";
 import { writeReport } from "./report.ts";
 import { atMost, median, type Result, shown } from "./result.ts";
+import { rotationResults } from "./rotation.ts";
 
 const MAIN = fileURLToPath(new URL("../../dist/main.js", import.meta.url));
 const IDLE = 60_000;
 const ONE_BY_ONE = 30;
+const ROTATION = "One root rotation of 10,000 identities";
+/** Seconds. */
+const LEAF_LIFE = 900;
 
-await using fleet = await Fleet.start(MAIN);
+const { values: flags } = parseArgs({
+  options: { rotation: { type: "boolean" }, identities: { type: "string" }, life: { type: "string" } },
+});
+await using running = new AsyncDisposableStack();
+let fleet: Fleet;
 const batches = new Map<number, Batch>();
 
 async function oneByOne(): Promise<readonly Result[]> {
+  fleet = running.use(await Fleet.start(MAIN));
   const places = await fleet.prepare(ONE_BY_ONE);
   const times: number[] = [];
   const counts: number[] = [];
@@ -154,6 +165,13 @@ async function idle(): Promise<readonly Result[]> {
   ];
 }
 
+/** On a control plane of its own. */
+async function rotation(): Promise<readonly Result[]> {
+  await running.disposeAsync();
+  const { identities = "10000", life = String(LEAF_LIFE) } = flags;
+  return rotationResults({ main: MAIN, count: Number(identities), life: Number(life) });
+}
+
 /** The private key of each identity, by name; only here, to be compared. */
 async function keys(): Promise<ReadonlyMap<string, string>> {
   const path =
@@ -191,7 +209,10 @@ process.exitCode = await writeReport({
     ["A storm of renewals", storm],
     ["10,000", tenThousand],
     ["Idle", idle],
+    [ROTATION, rotation],
   ],
+  only: flags.rotation === true ? ROTATION : undefined,
+  isTrial: flags.identities !== undefined || flags.life !== undefined,
   notes: [
     "The figures of cert-manager 1.21 were measured on two shared cores of this kind, with 500 certificates; a request counts when the audit log has it.",
   ],

@@ -36,8 +36,11 @@ export class Fleet implements AsyncDisposable {
     this.controller = controller;
   }
 
-  static async start(main: string): Promise<Fleet> {
-    const suite = await ClusterSuite.start({ main, trustDomain: { limits: { minTTL: "1m" } } });
+  static async start(
+    main: string,
+    trustDomain: Readonly<Record<string, unknown>> = { limits: { minTTL: "1m" } },
+  ): Promise<Fleet> {
+    const suite = await ClusterSuite.start({ main, trustDomain });
     return new Fleet(suite, await suite.chart.start({ asPod: true }));
   }
 
@@ -81,12 +84,15 @@ export class Fleet implements AsyncDisposable {
     };
   }
 
-  async create({ namespace, name }: At): Promise<ServiceIdentity> {
+  async create(
+    { namespace, name }: At,
+    spec: Readonly<Record<string, unknown>> = {},
+  ): Promise<ServiceIdentity> {
     this.members.push({ namespace, name });
     return must<ServiceIdentity>(this.suite.kube, {
       method: "POST",
       path: `/apis/meshid.dev/v1alpha1/namespaces/${namespace}/serviceidentities`,
-      body: identityObject(namespace, name),
+      body: identityObject(namespace, name, spec),
     });
   }
 

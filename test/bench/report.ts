@@ -1,4 +1,7 @@
-/** Measures section by section, prints as it goes, writes a Markdown table, and says how many limits were passed. */
+/**
+ * Measures section by section, prints as it goes, writes Markdown tables, and says how many limits were passed. Where only some
+ * sections are asked for, the others stay in the file as they are.
+ */
 
 import { readFile, writeFile } from "node:fs/promises";
 import { availableParallelism, cpus, loadavg, platform, release, totalmem } from "node:os";
@@ -12,24 +15,50 @@ export interface Report {
   readonly sections: readonly (readonly [title: string, measure: () => Promise<readonly Result[]>])[];
   /** Lines after the table. */
   readonly notes?: readonly string[];
+  /** A part of the titles of the sections to measure; absent: all. */
+  readonly only?: string | undefined;
+  /** Of a trial with other sizes than those of the report: nothing is written. */
+  readonly isTrial?: boolean;
 }
 
 /** The exit code. */
-export async function writeReport({ title, command, file, sections, notes = [] }: Report): Promise<number> {
-  const load = (): string => loadavg()[0]?.toFixed(2) ?? "unknown";
+export async function writeReport(report: Report): Promise<number> {
+  const { sections, only, isTrial = false } = report;
+  const wanted = sections.filter(([title]) => only === undefined || title.includes(only));
+  if (wanted.length === 0) throw new Error(`no section has ${only} in its title`);
   const before = load();
-  const lines: string[] = [];
+  const measured = new Map<string, readonly string[]>();
   let failed = 0;
-  for (const [section, measure] of sections) {
-    console.log(`\n${section} (load ${load()})`);
+  for (const [title, measure] of wanted) {
+    const begun = load();
+    console.log(`\n${title} (load ${begun})`);
     const results = await measure();
-    lines.push("", `## ${section}`, "", "| what | measured | limit | |", "|---|--:|--:|---|");
-    for (const result of results) {
-      if (result.ok === false) failed += 1;
-      lines.push(row(result));
-      console.log(line(result));
-    }
+    const alone =
+      only === undefined
+        ? []
+        : [`Measured by itself on ${today()}, load ${begun} before and ${load()} after.`, ""];
+    const lines = [`## ${title}`, "", ...alone, "| what | measured | limit | |", "|---|--:|--:|---|"];
+    measured.set(title, [...lines, ...results.map(row)]);
+    failed += results.filter(({ ok }) => ok === false).length;
+    for (const result of results) console.log(line(result));
   }
+  if (!isTrial) {
+    const file = new URL(`../../docs/${report.file}`, import.meta.url);
+    const text =
+      only === undefined
+        ? await whole(report, measured, before)
+        : amended(await readFile(file, "utf8"), measured, report.notes ?? []);
+    await writeFile(file, text);
+  }
+  console.log(failed === 0 ? "\nevery limit held" : `\n${failed} past the limit`);
+  return failed === 0 ? 0 : 1;
+}
+
+async function whole(
+  { title, command, notes = [] }: Report,
+  measured: ReadonlyMap<string, readonly string[]>,
+  before: string,
+): Promise<string> {
   const { version } = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8")) as {
     version: string;
   };
@@ -39,12 +68,33 @@ export async function writeReport({ title, command, file, sections, notes = [] }
     `Written by \`${command}\`, which ends with 1 when a limit is passed. Ratios are taken within one run; medians where there are several.`,
     "",
     `meshid ${version}, Node ${process.version}, OpenSSL ${process.versions.openssl}, ${cpus()[0]?.model.trim() ?? "unknown processor"} × ${availableParallelism()},`,
-    `${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${platform()} ${release()}, load ${before} before and ${load()} after, ${new Date().toISOString().slice(0, 10)}.`,
+    `${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${platform()} ${release()}, load ${before} before and ${load()} after, ${today()}.`,
   ];
-  const text = [...head, ...lines, ...(notes.length > 0 ? ["", ...notes] : [])].join("\n");
-  await writeFile(new URL(`../../docs/${file}`, import.meta.url), `${text}\n`);
-  console.log(failed === 0 ? "\nevery limit held" : `\n${failed} past the limit`);
-  return failed === 0 ? 0 : 1;
+  const body = [...measured.values()].flatMap((lines) => ["", ...lines]);
+  return `${[...head, ...body, ...(notes.length > 0 ? ["", ...notes] : [])].join("\n")}\n`;
+}
+
+function amended(
+  text: string,
+  measured: ReadonlyMap<string, readonly string[]>,
+  notes: readonly string[],
+): string {
+  const end = notes.length > 0 ? `\n${notes.join("\n")}\n` : "";
+  const body = text.endsWith(end) ? text.slice(0, text.length - end.length) : text;
+  const parts = body.split(/^(?=## )/m).map((part) => part.trimEnd());
+  for (const [title, lines] of measured) {
+    const index = parts.findIndex((part) => part.startsWith(`## ${title}\n`));
+    parts.splice(index === -1 ? parts.length : index, index === -1 ? 0 : 1, lines.join("\n"));
+  }
+  return `${parts.join("\n\n")}\n${end}`;
+}
+
+function load(): string {
+  return loadavg()[0]?.toFixed(2) ?? "unknown";
+}
+
+function today(): string {
+  return new Date().toISOString().slice(0, 10);
 }
 
 function row({ what, measured, limit, ok }: Result): string {
