@@ -83,7 +83,7 @@ export function reissuedFacts(count: Reissued | undefined): readonly Cell[] {
   return left.length === 0 ? [bar] : [bar, { text: `Left: ${named(left)}` }];
 }
 
-export function named(items: readonly string[]): string {
+function named(items: readonly string[]): string {
   const more = items.length - MAX_NAMED;
   return items.slice(0, MAX_NAMED).join(", ") + (more > 0 ? ` and ${grouped(more)} more` : "");
 }

@@ -11,7 +11,7 @@ import { shortLength } from "../times.ts";
 /** Parts of one line, one after the other. */
 export type Line = readonly Cell[];
 
-export interface PanelTable {
+interface PanelTable {
   readonly header: readonly string[];
   /** The last column may be long: it is broken into several lines. */
   readonly rows: readonly (readonly Cell[])[];

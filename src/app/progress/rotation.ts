@@ -68,7 +68,7 @@ export function isUnder(issuing: AuthorityStatus, root: AuthorityStatus): boolea
 }
 
 /** `2 consumers lack it: …; until 2026-12-16T10:00:00Z at the latest`; undefined where it waits for nothing. */
-export function waitText({ waitingFor, waitingUntil }: AuthorityStatus): string | undefined {
+function waitText({ waitingFor, waitingUntil }: AuthorityStatus): string | undefined {
   if (waitingFor === undefined) return undefined;
   return waitingUntil === undefined ? waitingFor : `${waitingFor} (until ${waitingUntil} at the latest)`;
 }

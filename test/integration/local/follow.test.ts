@@ -155,10 +155,8 @@ describe("commands that wait", () => {
         .split(/(?<=END CERTIFICATE-----\n)/)
         .at(-1) ?? "",
     );
-    const { code, stdout } = await meshid([
-      ...["rotate", "root", "--compromised", "--confirm", "cluster.local"],
-      ...["--out", work.out, "--wait", "--timeout", "40s"],
-    ]);
+    const emergency = ["rotate", "root", "--compromised", "--confirm", "cluster.local", "--out", work.out];
+    const { code, stdout } = await meshid([...emergency, "--wait", "--timeout", "40s"]);
     const root = await activeOf("Root");
     expect(stdout).toBe(
       `Distrusted the root key of cluster.local: ${old} is out of every bundle, ${root} signs; 3 of 3 identities have new certificates.\n`,
@@ -183,15 +181,7 @@ describe("commands that wait", () => {
       expect(status.code).toBe(0);
     }
     // Run again: that emergency, not the next.
-    const again = await meshid([
-      "rotate",
-      "root",
-      "--compromised",
-      "--confirm",
-      "cluster.local",
-      "--out",
-      work.out,
-    ]);
+    const again = await meshid(emergency);
     expect(again.stdout).toContain(
       `Nothing was asked for: the root key ${old} of cluster.local was distrusted within the hour`,
     );

@@ -16,12 +16,15 @@ const NAMES = COMMANDS.map(({ name }) => name);
 describe("the commands", () => {
   it("are these", () => {
     expect([...NAMES].sort()).toEqual([
+      "backup",
+      "bootstrap",
       "completion",
       "controller",
       "doctor",
       "inspect",
       "local",
       "renew",
+      "restore",
       "rotate",
       "status",
       "verify",
