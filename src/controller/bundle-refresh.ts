@@ -43,8 +43,15 @@ export async function refreshBundle(
   for (const ref of observed.ownedBy(uid)) {
     if (ref.kind !== "Secret" || ref.namespace !== namespace) continue;
     const secret = observed.secret(ref.namespace, ref.name);
-    const content = secret && bundleContent(issuedHashes(secret), view);
-    if (secret === undefined || content === undefined) continue;
+    if (secret === undefined) continue;
+    const content = bundleContent(issuedHashes(secret), view);
+    if (content === undefined) {
+      if (secret.bundleHash === undefined) continue;
+      // Anyone can say that a Secret is the identity's: no rotation is to wait for it for long.
+      deps.refusals.note(consumerName(ref), "what is in it is not what meshid has written");
+      retries.push(retryAt(deps));
+      continue;
+    }
     if (publicHash(content) === secret.bundleHash) {
       deps.refusals.clear(consumerName(ref));
       continue;
@@ -58,10 +65,11 @@ export async function refreshBundle(
 
 /** `refreshed`, or when to try again. */
 async function refreshOne(
-  { applier, clock, policy, refusals, rewrites }: RefreshDeps,
+  deps: RefreshDeps,
   stale: { readonly uid: string; readonly secret: ObservedSecret; readonly content: Content },
   signal: AbortSignal,
 ): Promise<"refreshed" | Seconds> {
+  const { applier, refusals, rewrites } = deps;
   const { uid, secret, content } = stale;
   const { ref } = secret;
   const repair = refreshID(ref, publicHash(content));
@@ -76,11 +84,15 @@ async function refreshOne(
   } catch (error) {
     if (!BLOCKING.some((code) => isOperatorError(error, code))) throw error;
     if (!isOperatorError(error, "NOT_FOUND")) refusals.note(consumerName(ref), messageOf(error));
-    return seconds(clock.now() + retryRefusedAfter(policy().rotation.propagation));
+    return retryAt(deps);
   }
   rewrites.repaired(repair);
   refusals.clear(consumerName(ref));
   return "refreshed";
+}
+
+function retryAt({ clock, policy }: RefreshDeps): Seconds {
+  return seconds(clock.now() + retryRefusedAfter(policy().rotation.propagation));
 }
 
 /** The Secret is gone, another's or not to be written: nothing that trying at once would mend. */

@@ -117,7 +117,7 @@ export class ServiceIdentityReconciler implements Reconciler {
     if (x509.isPutOff === true && isNothingThere) return requeue([x509.requeueAt]);
     const jwt = entry.jwt && (await this.#part(work, "jwt", () => issueTokens(this.#deps, work, signal)));
     const mesh = await reconcileMesh(this.#deps, work, signal);
-    for (const ref of plan.prune) await this.#deps.applier.prune(ref, entry.uid, signal);
+    const pruneAt = await this.#prune(work, signal);
     const isUnhindered = x509.fault === undefined && x509.isPutOff !== true && jwt?.fault === undefined;
     const isRenewed = isUnhindered && plan.renewNotBefore === undefined;
     const outcome: Outcome = {
@@ -135,7 +135,26 @@ export class ServiceIdentityReconciler implements Reconciler {
     // Who rewrites a Secret again and again is not to be answered each time.
     const isKept = faults.length > 0 && !faults.some(({ reason }) => reason === "SecretRewritten");
     const { requeueAt } = isKept ? await this.#refreshBundle(identity, signal) : {};
-    return requeue([x509.requeueAt, jwt?.requeueAt, mesh?.requeueAt, plan.renewNotBefore, requeueAt]);
+    const { renewNotBefore } = plan;
+    return requeue([x509.requeueAt, jwt?.requeueAt, mesh?.requeueAt, renewNotBefore, requeueAt, ...pruneAt]);
+  }
+
+  /** Takes away what is not wanted any more; when to try again where others keep putting it there. */
+  async #prune({ entry, plan }: Work, signal: AbortSignal): Promise<readonly Seconds[]> {
+    const { applier, rewrites, refusals } = this.#deps;
+    const heldUntil: Seconds[] = [];
+    for (const ref of plan.prune) {
+      const consumer = consumerName(ref);
+      const held = rewrites.take(`${consumer} is not wanted`);
+      if (held !== undefined) {
+        refusals.noteRevert(consumer, held);
+        heldUntil.push(held);
+        continue;
+      }
+      await applier.prune(ref, entry.uid, signal);
+      refusals.clear(consumer);
+    }
+    return heldUntil;
   }
 
   /** What is in place goes on being of use while nothing new can be issued. */

@@ -98,9 +98,14 @@ describe("refreshBundle", () => {
 
   it("leaves what lies elsewhere, and what it cannot tell the content of", async () => {
     await issued("a-tls", contentOf("tls.crt", "tls.key", "ca.crt"), "bank");
-    world.put({ kind: "Secret", namespace: "shop", name: "odd" }, ME.uid, contentOf("ca.crt"));
+    world.put({ kind: "Secret", namespace: "shop", name: "empty" }, ME.uid, contentOf("note"));
     expect(await refresh()).toEqual({ changed: false });
+    world.put({ kind: "Secret", namespace: "shop", name: "odd" }, ME.uid, contentOf("ca.crt"));
+    expect(await refresh()).toEqual({ changed: false, requeueAt: START + 60 });
     expect(world.calls).toEqual([]);
+    // It carries other roots than ours, and a rotation would wait for it.
+    expect(refusals.of("Secret shop/odd")?.why).toContain("not what meshid has written");
+    expect(refusals.size).toBe(1);
   });
 
   it("goes on past a Secret that may not be written, and comes back to it", async () => {

@@ -222,6 +222,24 @@ describe("ServiceIdentityReconciler", () => {
     expect(world.condition("a", "X509Issued")).toBe("True Issued");
   });
 
+  it("takes away what others put beside its Secrets five times, then only now and then", async () => {
+    const extra = { kind: "Secret", namespace: "shop", name: "a-extra" } as const;
+    world.want("a");
+    await reconcile();
+    for (let times = 0; times < 5; times++) {
+      world.put(extra, "a-uid", { "ca.crt": Buffer.from("theirs") });
+      await reconcile();
+      expect(world.secret("shop", "a-extra")).toBeUndefined();
+    }
+    world.put(extra, "a-uid", { "ca.crt": Buffer.from("theirs") });
+    expect(await reconcile()).toEqual({ requeueAt: START + 120 });
+    expect(world.secret("shop", "a-extra")).toBeDefined();
+    expect(refusals.of("Secret shop/a-extra")?.why).toContain("another writer");
+    clock.jump(120);
+    await reconcile();
+    expect(world.secret("shop", "a-extra")).toBeUndefined();
+  });
+
   describe("of its Secrets that a rotation waits for", () => {
     const ROOTS = { "ca.crt": Buffer.from("theirs") };
     const DOCUMENTS = { "bundle.json": Buffer.from("{}"), "jwks.json": Buffer.from("{}") };
