@@ -104,7 +104,7 @@ describe("planRotation with a CA from elsewhere", () => {
 
   it("comes to sign with it, and keeps the former root as long as it is needed", () => {
     const used = changeSlot(journalOf(), ISSUING, { signedUntil: seconds(START + POLICY.issuingTTL) });
-    expect(keysOf(settled(source("a", "a1"), used)).sort()).toEqual([
+    expect(keysOf(settled(source("a", "a1"), used)).toSorted()).toEqual([
       "Issuing Active a1",
       "Issuing Retired issuing1",
       "Root Active a",
