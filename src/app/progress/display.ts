@@ -3,6 +3,7 @@
  * change.
  */
 
+import { isDeepStrictEqual } from "node:util";
 import { type Milliseconds, milliseconds } from "../../core/brand.ts";
 import type { Io, ScreenSize } from "../io.ts";
 import { type Paint, painter } from "../output.ts";
@@ -60,6 +61,7 @@ class LiveDisplay implements Display {
   readonly #start: number;
   #shown: Shown | undefined;
   #drawn: readonly Line[] = [];
+  #columns = 0;
 
   constructor(io: Io, screen: () => ScreenSize) {
     this.#io = io;
@@ -86,8 +88,11 @@ class LiveDisplay implements Display {
     const elapsed = secondsBetween(this.#start, this.#io.clock.monotonic());
     const { text, panel = { title: text, facts: [], hint: "" } } = this.#shown;
     const lines = panelLines(panel, size, elapsed);
+    const isSame = this.#columns === size.columns && isDeepStrictEqual(lines, this.#drawn);
+    if (isSame) return;
     this.#io.stderr.write(redrawn(this.#drawn, lines, { columns: size.columns, paint: this.#paint }));
     this.#drawn = lines;
+    this.#columns = size.columns;
   }
 }
 

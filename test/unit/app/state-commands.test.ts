@@ -308,6 +308,11 @@ describe("meshid renew and rotate", () => {
       /in the namespace "default"; .*did you mean -n shop\?/,
     ],
     [
+      "an OUT that no meshid has written to yet",
+      (out) => ["rotate", "root", "--state", `${out}/.meshid`, "--out", `${out}/shop`],
+      /shop has no trustdomain\.yaml; expected the OUT of a meshid local that has run at least once/,
+    ],
+    [
       "a state that is not there",
       (out) => ["rotate", "root", "--state", `${out}/none/.meshid`],
       /is not a directory/,

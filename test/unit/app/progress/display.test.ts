@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@jest/globals";
 import { makeDisplay, redrawn } from "../../../../src/app/progress/display.ts";
+import { milliseconds } from "../../../../src/core/brand.ts";
 import { testIo } from "../../../support/cli-io.ts";
 
 const plain = (_style: string, text: string): string => text;
@@ -68,17 +69,21 @@ describe("makeDisplay", () => {
     expect(told).toEqual(["0s: a\n", "0s: b\n"]);
   });
 
-  it("keeps moving until it is told to stop", async () => {
-    let drawn = 0;
+  it("keeps moving until it is told to stop, and draws nothing twice", async () => {
+    let frames = 0;
+    const told: string[] = [];
     const stop = new AbortController();
     const { io } = testIo({ screen: () => ({ columns: 80, rows: 24 }) });
-    const display = makeDisplay({
-      ...io,
-      stderr: { write: () => (++drawn === 4 ? stop.abort() : undefined) },
-      clock: { ...io.clock, sleep: () => Promise.resolve() },
-    });
+    const clock = {
+      ...io.clock,
+      monotonic: () => milliseconds(frames * 250),
+      sleep: async () => {
+        if (++frames === 10) stop.abort();
+      },
+    };
+    const display = makeDisplay({ ...io, stderr: { write: (text) => told.push(text) }, clock });
     display.show({ text: "a" });
     await display.run(stop.signal);
-    expect(drawn).toBe(4);
+    expect(told.map((text) => /\d+s/.exec(text)?.[0])).toEqual(["0s", "1s", "2s"]);
   });
 });
