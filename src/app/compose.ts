@@ -3,6 +3,8 @@
  */
 
 import { Authority } from "../authority/authority.ts";
+import { OwnServerObserver } from "../controller/own-server.ts";
+import type { Observer } from "../controller/ports.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
 import { Directory } from "../directory/directory.ts";
@@ -119,12 +121,22 @@ export async function composeLocal(config: LocalConfig, deps: LocalDeps): Promis
     () => authority.view(),
     () => engine.rotationRequested(),
   );
+  const files = directoryObserver(directory.objects);
+  const startedAt = clock.now();
+  const withOwnServer = (observer: Observer): Observer =>
+    new OwnServerObserver({
+      observer,
+      clock,
+      slots: () => authority.view().slots,
+      propagation: () => policy().rotation.propagation,
+      startedAt,
+    });
   const engine: Engine = new Engine({
     desired: directory,
     observed: directory.objects,
     applier: directory.objects,
     status: directory,
-    observer: directoryObserver(directory.objects),
+    observer: config.listen === undefined ? files : withOwnServer(files),
     holders: holderStore(config.state),
     requests: directory,
     authority,
