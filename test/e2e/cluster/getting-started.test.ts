@@ -16,7 +16,7 @@ import {
   withHostAliases,
 } from "./guide.ts";
 import { loadImage } from "./image.ts";
-import { conditionOf, delivered, issuedSerial, PEERS, renew, stateOf } from "./peers.ts";
+import { activeKeys, conditionOf, delivered, issuedSerial, keysOf, PEERS, renew, stateOf } from "./peers.ts";
 
 const RENEWALS = 20;
 /** Those whose commands are for other clusters than a bare one. */
@@ -32,6 +32,7 @@ const FOLLOWED = [
   "Mount it",
   "Watch a renewal",
   "See how it stands",
+  "Rotate the keys",
   "Upgrade",
   "Uninstall",
 ];
@@ -53,9 +54,10 @@ function step(name: string, limitMs: number, body: () => Promise<void>): void {
 }
 
 /** Runs what is under a heading of the guide. Where names are not resolved, hostAliases are the only difference. */
-async function follow(heading: string): Promise<readonly Output[]> {
+async function follow(heading: string, limitMs?: number): Promise<readonly Output[]> {
   const outputs: Output[] = [];
-  for (const command of commandsOf(guide, heading)) outputs.push(await mustShell(await resolvable(command)));
+  for (const command of commandsOf(guide, heading))
+    outputs.push(await mustShell(await resolvable(command), limitMs));
   return outputs;
 }
 
@@ -212,6 +214,28 @@ describeNode("docs/getting-started.md", () => {
     expect(outputs[0]?.stdout).toMatch(/REASON +MTLS/);
     expect(outputs[1]?.stdout).toContain("spiffe://cluster.local/ns/shop/sa/payments");
     expect(outputs[1]?.stdout).toMatch(/^0 failed, /m);
+  });
+
+  step("Rotate the keys: every kind is another one, and not one call has failed", 900_000, async () => {
+    const before = await activeKeys();
+    const old = await serials();
+    await follow("Rotate the keys", 700_000);
+    const made = await Promise.all(
+      PEERS.map((name, index) =>
+        until(`the renewal of ${name}`, 30_000, async () => {
+          const serial = await issuedSerial(name);
+          return serial === old[index] ? undefined : serial;
+        }),
+      ),
+    );
+    await Promise.all(PEERS.map((name, index) => delivered(name, made[index] ?? "")));
+    const after = await activeKeys();
+    for (const kind of ["Root", "Issuing", "JWT"])
+      expect([kind, after[kind]]).not.toEqual([kind, before[kind]]);
+    for (const name of PEERS)
+      expect(await keysOf(name)).toEqual({ x509: after["Issuing"], jwt: after["JWT"] });
+    await expectNoFailure();
+    expect(await jwksFailures()).toBe(0);
   });
 
   step(`fails no call over ${RENEWALS} forced renewals of both`, 1_500_000, async () => {

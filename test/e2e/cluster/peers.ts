@@ -24,7 +24,8 @@ export interface PeerState {
 interface IdentityStatus {
   readonly status?: {
     readonly lastManualRenewal?: string;
-    readonly x509?: { readonly serialNumber: string };
+    readonly x509?: { readonly serialNumber: string; readonly authorityKeyID: string };
+    readonly jwt?: { readonly tokens: readonly { readonly keyID: string }[] };
     readonly conditions?: readonly {
       readonly type: string;
       readonly status: string;
@@ -54,6 +55,30 @@ export async function conditionOf(name: PeerName, type: string): Promise<string>
 /** The serial number of the certificate in the Secret's owner's status, as a certificate of Node's prints it. */
 export async function issuedSerial(name: PeerName): Promise<string> {
   return bare((await identity(name)).x509?.serialNumber ?? "");
+}
+
+/** The keys that signed what it holds now. */
+export async function keysOf(
+  name: PeerName,
+): Promise<{ readonly x509: string | undefined; readonly jwt: string | undefined }> {
+  const { x509, jwt } = await identity(name);
+  return { x509: x509?.authorityKeyID, jwt: jwt?.tokens[0]?.keyID };
+}
+
+/** By kind: the keys that sign now. */
+export async function activeKeys(): Promise<Readonly<Record<string, string>>> {
+  interface Domain {
+    readonly status?: {
+      readonly authorities?: readonly {
+        readonly kind: string;
+        readonly keyID: string;
+        readonly state: string;
+      }[];
+    };
+  }
+  const domain = await getObject<Domain>("trustdomain", "cluster.local");
+  const active = domain?.status?.authorities?.filter(({ state }) => state === "Active") ?? [];
+  return Object.fromEntries(active.map(({ kind, keyID }) => [kind, keyID]));
 }
 
 const bare = (serial: string): string => serial.toLowerCase().replace(/^0+/, "");
