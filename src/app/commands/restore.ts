@@ -24,7 +24,8 @@ import { describeInstant } from "../times.ts";
 export async function runRestore(options: GivenOptions, io: Io): Promise<number> {
   outputFormat(options);
   const backup = await readBackup(options, io);
-  return withVault({ options, io, writes: true }, (vault) => restore(vault, backup, { options, io }));
+  const writes = !isSet(options, "dry-run");
+  return withVault({ options, io, writes }, (vault) => restore(vault, backup, { options, io }));
 }
 
 async function readBackup(options: GivenOptions, io: Io): Promise<Backup> {

@@ -6,7 +6,7 @@ import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { RECORD_FILES } from "../../authority/backup-file.ts";
 import type { Clock } from "../../core/clock.ts";
-import { isOperatorError, OperatorError } from "../../core/errors.ts";
+import { isOperatorError } from "../../core/errors.ts";
 import { asRecord } from "../../core/strict-json.ts";
 import { ifPresent, makeDirectory, replaceFile, storing } from "../../directory/files.ts";
 import { journalPlace } from "../../directory/journal-place.ts";
@@ -14,7 +14,7 @@ import { lockState } from "../../directory/lock.ts";
 import { defaultTrustDomain, type ObjectRecord, trustDomainOf } from "../../directory/registry.ts";
 import { keyStore, readJson } from "../../directory/state-stores.ts";
 import type { TrustDomainObject } from "../../registration/service-identity.ts";
-import { isDirectory, listDirectory, readText } from "../files.ts";
+import { listDirectory, readText } from "../files.ts";
 import type { Io } from "../io.ts";
 import type { GivenOptions } from "../options.ts";
 import { flagsFor, namedPlaces, type Places } from "../places.ts";
@@ -38,10 +38,7 @@ export async function withLocalVault(
 ): Promise<number> {
   const places = await namedPlaces(options);
   const { state } = places;
-  if (!writes) {
-    await requireState(state);
-    return run(localVault(places, io));
-  }
+  if (!writes) return run(localVault(places, io));
   storing("creating", state, () => makeDirectory(state, 0o700));
   using _lock = lockState(state);
   return await run(localVault(places, io));
@@ -64,18 +61,6 @@ function localVault(places: Places, { clock }: Pick<Io, "clock">): Vault {
     moveAway: `mv ${journal} ${journal}.old`,
     takenUp: `meshid local --identities DIR ${flagsFor(places)} goes on from here.`,
   };
-}
-
-async function requireState(state: string): Promise<void> {
-  try {
-    if (await isDirectory(state)) return;
-  } catch (error) {
-    if (!isOperatorError(error, "NOT_FOUND")) throw error;
-  }
-  throw new OperatorError(
-    "INVALID_CONFIGURATION",
-    `${state}: is not a directory; expected what a meshid local keeps its keys in`,
-  );
 }
 
 function recordsOf(state: string): Records {

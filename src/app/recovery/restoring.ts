@@ -9,11 +9,10 @@ import {
   restoredJournal,
   slotsWithoutKey,
 } from "../../authority/backup.ts";
-import { requireOwn } from "../../authority/journal.ts";
 import type { FoundJournal } from "../../authority/ports.ts";
 import type { Journal, Slot } from "../../authority/slot.ts";
 import { toRfc3339 } from "../../core/clock.ts";
-import { OperatorError } from "../../core/errors.ts";
+import { OperatorError, quoted } from "../../core/errors.ts";
 import { DEFAULT_OPERATOR_NAMESPACE, defaultIssuer } from "../../registration/trust-domain-policy.ts";
 import { type Published, publishedKeys, type Vault } from "./vault.ts";
 
@@ -42,7 +41,7 @@ export async function planRestore(vault: Vault, backup: Backup): Promise<Restore
     found.kind === "good"
       ? undefined
       : restoredJournal(backup.journal, { now: vault.clock.now(), above: published.sequence });
-  if (found.kind === "good") requireOwn(backup.journal, found.journal);
+  if (found.kind === "good") requireSame(backup.journal, found.journal, vault);
   const journal = found.kind === "good" ? found.journal : (restored ?? backup.journal);
   const lacking = await slotsWithoutKey(journal, vault.keyStore);
   const records = (await vault.records.lacking()).filter((name) => backup.records[name] !== undefined);
@@ -89,12 +88,31 @@ export function describeLoss({ kind, keyID, what }: Loss): string {
     : `the ${word} key ${keyID} of the backup will sign, and is not published: ${signs} under it are refused until every peer has the new bundle`;
 }
 
-/** @throws JOURNAL_FOREIGN when the backup is of another trust domain or issuer than the one that is served. */
-function requireServed(journal: Journal, { trustDomain }: Published, { context }: Vault): void {
+function requireServed(journal: Journal, { trustDomain }: Published, vault: Vault): void {
   if (trustDomain === undefined) return;
-  const namespace = context.operatorNamespace ?? DEFAULT_OPERATOR_NAMESPACE;
+  const namespace = vault.context.operatorNamespace ?? DEFAULT_OPERATOR_NAMESPACE;
   const issuer = trustDomain.spec.jwt?.issuer ?? defaultIssuer(namespace);
-  requireOwn(journal, { trustDomain: trustDomain.metadata.name, issuer });
+  requireSame(journal, { trustDomain: trustDomain.metadata.name, issuer }, vault);
+}
+
+/** @throws JOURNAL_FOREIGN when the backup is of another trust domain or issuer than the one that is served. */
+function requireSame(
+  journal: Journal,
+  served: { readonly trustDomain: string; readonly issuer: string },
+  { place }: Vault,
+): void {
+  for (const [field, what] of [
+    ["trustDomain", "trust domain"],
+    ["issuer", "token issuer"],
+  ] as const) {
+    const [found, expected] = [journal[field], served[field]];
+    if (found === expected) continue;
+    throw new OperatorError(
+      "JOURNAL_FOREIGN",
+      `nothing was restored: the backup is of the ${what} ${quoted(found)}, and in ${place} that is ${quoted(expected)}; expected a backup of the same`,
+      { details: { found, expected, field } },
+    );
+  }
 }
 
 function lostKey({ kind, keyID }: Slot, { place }: Vault): OperatorError {

@@ -166,6 +166,8 @@ describe("a lost journal", () => {
       rmSync(work.state, { recursive: true });
       expect((await serve(work)).code).toBe(2);
       rmSync(work.state, { recursive: true });
+      expect((await restore(work, file, "--dry-run")).code).toBe(0);
+      expect(existsSync(work.state)).toBe(false);
       expect((await restore(work, file)).code).toBe(0);
       expect(statSync(work.state).mode & 0o777).toBe(0o700);
       for (const [path] of tree(work.state))
@@ -563,7 +565,7 @@ describe("the file of a backup", () => {
       for (const [file, code, message] of [
         [changed, 1, /checksum/],
         [huge, 2, /is larger than 256 MiB/],
-        [others, 2, /is of trust domain other\.org, not of cluster\.local/],
+        [others, 2, /is of the trust domain "other\.org", and in the state .* that is "cluster\.local"/],
         [join(work.out, "trustdomain.yaml"), 1, /is not JSON/],
         [join(store, "nothing"), 2, /there is no such file/],
         [store, 2, /it is a directory/],
@@ -617,7 +619,10 @@ it(
     ]);
     mkdirSync(join(work.dir, "empty"));
     const nowhere = await inProcess("backup", file, "--out", join(work.dir, "empty"));
-    expect([nowhere.code, nowhere.stderr]).toEqual([2, expect.stringContaining("is not a directory")]);
+    expect([nowhere.code, nowhere.stderr]).toEqual([
+      2,
+      expect.stringContaining("there is nothing to back up"),
+    ]);
     expect(existsSync(file)).toBe(false);
   },
   LIMIT,
