@@ -157,6 +157,7 @@ class ClusterBed implements Bed {
     const deeds: readonly (() => Promise<string>)[] = [
       () => this.#killLeader(),
       () => this.#killStandby(),
+      () => this.#killBoth(),
       () => this.#cutAll(),
       () => this.#resetAll(),
       () => this.#cutLeader(),
@@ -181,6 +182,11 @@ class ClusterBed implements Bed {
   async #killStandby(): Promise<string> {
     await this.#kill(await this.#standby());
     return "SIGKILL of the standby";
+  }
+
+  async #killBoth(): Promise<string> {
+    await Promise.all(this.#replicas.map((replica) => this.#kill(replica)));
+    return "SIGKILL of both replicas";
   }
 
   async #kill(replica: Replica): Promise<void> {
@@ -210,10 +216,11 @@ class ClusterBed implements Bed {
     return `API server cut off from the leader for ${seconds} s`;
   }
 
-  /** It goes on serving what it knew. */
+  /** It goes on serving what it knew, while a key is published. */
   async #cutStandby(): Promise<string> {
-    const seconds = await this.#stall([await this.#standby()], between(8000, 15_000));
-    return `API server cut off from the standby for ${seconds} s`;
+    const stalled = this.#stall([await this.#standby()], between(10_000, 16_000));
+    await this.rotate(oneOf(["Root", "JWT"]));
+    return `API server cut off from the standby for ${await stalled} s, while a key was published`;
   }
 
   async #cutAndKill(): Promise<string> {

@@ -133,18 +133,39 @@ class LocalBed implements Bed {
   }
 
   async disturb(): Promise<Disturbance> {
+    const deeds = [() => this.#kill(), () => this.#kill(), () => this.#killWhilePublished()];
     const from = Date.now();
+    const what = await oneOf(deeds)();
+    return { what, from, to: Date.now() };
+  }
+
+  async #kill(): Promise<string> {
     await this.#end("SIGKILL");
-    // At once, as a supervisor does it; after a while; or when what was published just before is due.
-    const away = oneOf([0, between(500, 4000), between(5000, 8000)]);
-    const isAsked = away > 0 && Math.random() < 0.5;
+    // At once, as a supervisor does it, or after a while.
+    const away = oneOf([0, between(500, 8000)]);
     await pause(away);
-    // The first thing that it finds is that everything has to be signed anew.
-    if (isAsked) await this.renew(PEERS);
+    await this.#startAgain();
+    return `SIGKILL, started again ${away === 0 ? "at once" : `after ${(away / 1000).toFixed(1)} s`}`;
+  }
+
+  /** When it is back a key is due that nobody could fetch meanwhile, and everything is to be signed anew. */
+  async #killWhilePublished(): Promise<string> {
+    await this.rotate("JWT");
+    const isPublished = async (): Promise<boolean> =>
+      (await this.authorities()).some(({ kind, state }) => kind === "JWT" && state === "Prepared");
+    // It is put off while many retired ones are still published.
+    for (let looks = 0; looks < 50 && !(await isPublished()); looks++) await pause(100);
+    await pause(between(0, 1000));
+    await this.#end("SIGKILL");
+    await pause(between(4000, 7000));
+    await this.renew(PEERS);
+    await this.#startAgain();
+    return "SIGKILL while a JWT key was published, started again when it was due, renewals asked for meanwhile";
+  }
+
+  async #startAgain(): Promise<void> {
     this.#startProcess();
     await this.#untilServing();
-    const what = `SIGKILL, started again ${away === 0 ? "at once" : `after ${(away / 1000).toFixed(1)} s`}`;
-    return { what: isAsked ? `${what}, renewals asked for meanwhile` : what, from, to: Date.now() };
   }
 
   steps(): readonly LogStep[] {
