@@ -63,7 +63,7 @@ async function save(vault: Vault, { path, password, options, io }: Saving): Prom
   if (Buffer.byteLength(text) > MAX_BACKUP.bytes)
     throw new OperatorError("STORAGE_FAILED", `the backup would be larger than ${MAX_BACKUP.bytes} bytes`);
   let isOpen = false;
-  if (path !== "-") ({ isOpen } = writeNewFile(path, text, io.random));
+  if (path !== "-") ({ isOpen } = writeNewFile(path, text, io));
   else if (io.rawStdout === undefined) throw new TypeError("backup: no standard output for files");
   else io.rawStdout.write(text);
   // Standard output is the file's then.

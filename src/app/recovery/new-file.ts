@@ -17,6 +17,12 @@ import { invalidInput } from "../../core/errors.ts";
 import type { Random } from "../../core/random.ts";
 import { errnoOf, storing, syncDirectory } from "../../directory/files.ts";
 
+export interface NewFileDeps {
+  readonly random: Random;
+  /** Makes a hard link. */
+  readonly link?: (from: string, to: string) => void;
+}
+
 /** Of file systems without hard links, as on many a memory stick. */
 const NO_LINKS: ReadonlySet<string | undefined> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
 
@@ -25,7 +31,11 @@ const NO_LINKS: ReadonlySet<string | undefined> = new Set(["EPERM", "ENOTSUP", "
  * some file systems keep no permissions.
  * @throws INVALID_INPUT where something is there already; STORAGE_FAILED.
  */
-export function writeNewFile(path: string, content: string, random: Random): { readonly isOpen: boolean } {
+export function writeNewFile(
+  path: string,
+  content: string,
+  { random, link = linkSync }: NewFileDeps,
+): { readonly isOpen: boolean } {
   const full = resolve(path);
   const directory = dirname(full);
   const name = `.${basename(full)}.${Buffer.from(random.bytes(8)).toString("hex")}`;
@@ -33,7 +43,7 @@ export function writeNewFile(path: string, content: string, random: Random): { r
   return storing("writing", full, () => {
     try {
       create(temporary, content);
-      putInPlace(temporary, full, content);
+      if (!isLinked(link, temporary, full)) create(full, content);
     } catch (cause) {
       if (errnoOf(cause) !== "EEXIST") throw cause;
       throw invalidInput("FILE", `${path} is there already, and is not overwritten`, "a name that is free");
@@ -45,13 +55,17 @@ export function writeNewFile(path: string, content: string, random: Random): { r
   });
 }
 
-/** A hard link is made only where nothing is, and shows the whole file at once; a rename would replace what is there. */
-function putInPlace(temporary: string, full: string, content: string): void {
+/**
+ * A hard link is made only where nothing is, and shows the whole file at once; a rename would replace what is there. False
+ * where there are no links: then a crash can leave a part of the file, which its checksum tells.
+ */
+function isLinked(link: NonNullable<NewFileDeps["link"]>, from: string, to: string): boolean {
   try {
-    linkSync(temporary, full);
+    link(from, to);
+    return true;
   } catch (error) {
-    if (!NO_LINKS.has(errnoOf(error))) throw error;
-    create(full, content);
+    if (NO_LINKS.has(errnoOf(error))) return false;
+    throw error;
   }
 }
 
