@@ -32,7 +32,7 @@ const PATIENCE = 3;
  * is ours (asleep, cut off), and the time begins anew.
  */
 const MAX_GAP = seconds(600);
-const MAX_RETRY = 60;
+const [MIN_RETRY, MAX_RETRY] = [5, 60];
 /** What was changed back again and again counts as left alone after this long. */
 const CALM = seconds(120);
 /** Those beyond hold a rotation to its end, like anyone who is merely slow. */
@@ -116,7 +116,7 @@ export function consumerName({ kind, namespace, name }: ObjectRef): string {
 
 /** How soon who refuses is tried again: nobody tells when what is in the way goes. */
 export function retryRefusedAfter(propagation: Seconds): Seconds {
-  return seconds(Math.min(MAX_RETRY, Math.max(1, Math.floor(propagation / 2))));
+  return seconds(Math.min(MAX_RETRY, Math.max(MIN_RETRY, Math.floor(propagation / 2))));
 }
 
 /** `Secret shop/payments-tls (exceeded quota, since 2027-01-01T00:00:00Z)` */
