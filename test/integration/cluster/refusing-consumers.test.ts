@@ -84,6 +84,8 @@ describeCluster("consumers that refuse the next key", () => {
   it("hold the rotation while an admission policy is in the way, are named with its words, and release it once that is gone", async () => {
     await suite.chart.start();
     const namespace = await suite.namespace();
+    await suite.identity(namespace, "denied", { jwt: { tokens: [{ audience: "x" }] } });
+    await suite.ready(namespace, "denied");
     const policies = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
     const bindings = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
     const name = "no-bundles";
@@ -99,12 +101,15 @@ describeCluster("consumers that refuse the next key", () => {
               apiGroups: [""],
               apiVersions: ["v1"],
               operations: ["CREATE", "UPDATE"],
-              resources: ["configmaps"],
+              resources: ["configmaps", "secrets"],
             },
           ],
         },
         validations: [
-          { expression: "object.metadata.name != 'meshid-bundle'", message: "bundles are not wanted" },
+          {
+            expression: "!(object.metadata.name in ['meshid-bundle', 'denied-jwt'])",
+            message: "bundles are not wanted",
+          },
         ],
       },
     });
@@ -130,11 +135,8 @@ describeCluster("consumers that refuse the next key", () => {
       return (await suite.kube.request(query)).status === 422 || undefined;
     });
     const rotated = await rotate();
-    const { message } = await untilToldOf(
-      "WaitingForConsumers",
-      `ConfigMap ${namespace}/meshid-bundle`,
-      "not wanted",
-    );
+    const consumers = [`ConfigMap ${namespace}/meshid-bundle (`, `Secret ${namespace}/denied-jwt (`];
+    const { message } = await untilToldOf("WaitingForConsumers", ...consumers, "not wanted");
     expect(message).toMatch(/until \d{4}-.* at the latest/);
     const slot = (await suite.trustDomain()).status?.authorities?.find(({ state }) => state === "Prepared");
     expect(slot?.waitingFor).toContain(`ConfigMap ${namespace}/meshid-bundle`);
