@@ -81,6 +81,7 @@ function authorityStatus(slot: Slot, input: TrustDomainStatusInput): AuthoritySt
     kind: slot.kind,
     keyID: slot.keyID,
     state: slot.state,
+    ...(slot.issuerKeyID === undefined ? {} : { issuerKeyID: slot.issuerKeyID }),
     notBefore: toRfc3339(slot.notBefore),
     notAfter: toRfc3339(slot.notAfter),
     signedUntil: toRfc3339(slot.signedUntil),

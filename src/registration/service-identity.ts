@@ -123,6 +123,7 @@ export interface TrustDomainSpec {
     readonly propagation?: string;
     readonly paused?: boolean;
     readonly maintenanceWindows?: readonly MaintenanceWindowSpec[];
+    readonly crossSignRoots?: boolean;
   };
   readonly bundle?: {
     readonly namespaceSelector?: LabelSelector;
@@ -142,6 +143,8 @@ export interface AuthorityStatus {
   readonly kind: AuthorityKind;
   readonly keyID: string;
   readonly state: SlotState;
+  /** Issuing: the root that certified it. */
+  readonly issuerKeyID?: string;
   readonly notBefore: string;
   readonly notAfter: string;
   readonly signedUntil: string;

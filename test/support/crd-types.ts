@@ -92,6 +92,7 @@ export type TrustDomainSpec = {
   readonly rotation?: {
     readonly propagation?: string;
     readonly paused?: boolean;
+    readonly crossSignRoots?: boolean;
     readonly maintenanceWindows?: readonly {
       readonly schedule: string;
       readonly timeZone?: string;
@@ -138,6 +139,7 @@ export type TrustDomainStatus = {
     readonly kind: "Root" | "Issuing" | "JWT";
     readonly keyID: string;
     readonly state: "Prepared" | "Active" | "Retired";
+    readonly issuerKeyID?: string;
     readonly notBefore?: string;
     readonly notAfter?: string;
     readonly signedUntil?: string;

@@ -9,7 +9,7 @@ import type { ObservedIdentity } from "../observed-objects.ts";
 import { type Cell, wrap } from "../output.ts";
 import type { Progress } from "./follow.ts";
 import { grouped, progressBar } from "./panel.ts";
-import { type AskedRotation, activeKey, faultIn, isUnder, type Rotation } from "./rotation.ts";
+import { type AskedRotation, activeKey, faultIn, type Rotation } from "./rotation.ts";
 
 export interface Distrust extends AskedRotation {
   readonly oldKey: string;
@@ -31,7 +31,7 @@ const MAX_NAMED = 3;
 export function fallingWith(status: TrustDomainStatus, { kind }: Rotation): ReadonlySet<string> {
   const root = activeKey(status, "Root");
   if (kind !== "Root" || root === undefined) return new Set();
-  const issuing = status.authorities?.filter((slot) => slot.kind === "Issuing" && isUnder(slot, root)) ?? [];
+  const issuing = status.authorities?.filter(({ issuerKeyID }) => issuerKeyID === root.keyID) ?? [];
   return new Set(issuing.map(({ keyID }) => keyID));
 }
 

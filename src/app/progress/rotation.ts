@@ -3,7 +3,6 @@
  */
 
 import type { AuthorityKind } from "../../authority/slot.ts";
-import { CLOCK_SKEW, parseRfc3339 } from "../../core/clock.ts";
 import type { AuthorityStatus, TrustDomainStatus } from "../../registration/service-identity.ts";
 import type { Progress } from "./follow.ts";
 
@@ -41,7 +40,7 @@ export function rotationProgress(status: TrustDomainStatus, asked: AskedRotation
   const isReplaced = isHonoured && active !== undefined && active.keyID !== oldKey;
   const issuing = activeKey(status, "Issuing");
   if (isReplaced && kind !== "Root") return { isDone: true, text: `key ${active.keyID} signs now` };
-  if (isReplaced && issuing !== undefined && isUnder(issuing, active))
+  if (isReplaced && issuing?.issuerKeyID === active.keyID)
     return { isDone: true, text: `root ${active.keyID} and issuing key ${issuing.keyID} under it sign now` };
   const fault = faultIn(status);
   if (fault !== undefined) return { isDone: false, text: fault };
@@ -56,15 +55,6 @@ export function faultIn(status: TrustDomainStatus): string | undefined {
     return (type === "AuthorityReady" || type === "Ready") && value === "False";
   });
   return fault === undefined ? undefined : `${fault.type} is False: ${fault.reason}: ${fault.message}`;
-}
-
-/**
- * Whether a certificate is one of this root: status does not name the issuer, but a certificate that is made for a new root
- * is made after that root became active, and those made before are given up then.
- */
-export function isUnder(issuing: AuthorityStatus, root: AuthorityStatus): boolean {
-  const [made, since] = [parseRfc3339(issuing.notBefore), parseRfc3339(root.since)];
-  return made !== undefined && since !== undefined && made + CLOCK_SKEW >= since;
 }
 
 /** `2 consumers lack it: …; until 2026-12-16T10:00:00Z at the latest`; undefined where it waits for nothing. */
