@@ -70,6 +70,7 @@ export async function clusterVault(
     records: NO_RECORDS,
     published: () => publishedIn(session, namespace),
     moveAway: `kubectl -n ${namespace} delete secret ${JOURNAL_SECRET}`,
+    flags: named === undefined ? "" : ` --operator-namespace ${named}`,
     takenUp: "A running controller takes it up within seconds; meshid status shows it.",
   };
 }

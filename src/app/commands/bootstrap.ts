@@ -114,7 +114,7 @@ async function report(journal: Journal, { vault, kept, options }: Done): Promise
     ...(kept === undefined ? [] : [`The journal that was there is kept as ${kept}.`]),
     `Until everything is issued anew and has arrived, ${BREAKS}. Peers elsewhere that hold a copy of the old bundle need the new one.`,
     vault.takenUp,
-    "Make a backup now: meshid backup FILE",
+    `Make a backup once it is taken up: meshid backup FILE${vault.flags}`,
   ];
   return `${lines.join("\n")}\n`;
 }

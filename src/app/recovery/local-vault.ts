@@ -59,6 +59,7 @@ function localVault(places: Places, { clock }: Pick<Io, "clock">): Vault {
       return { trustDomain: trustDomain ?? recordedTrustDomain(state, name, clock), sequence };
     },
     moveAway: `mv ${journal} ${journal}.old`,
+    flags: ` ${flagsFor(places)}`,
     takenUp: `meshid local --identities DIR ${flagsFor(places)} goes on from here.`,
   };
 }

@@ -40,6 +40,8 @@ export interface Vault {
   published(name?: string): Promise<Published>;
   /** A command for the shell that moves the journal out of the way. */
   readonly moveAway: string;
+  /** The flags that name this place to a command, as ` --out out`; empty where none are needed. */
+  readonly flags: string;
   /** When what was written here is taken up, for the end of a report. */
   readonly takenUp: string;
 }

@@ -374,6 +374,7 @@ describe("a new root", () => {
       expect(stdout).toMatch(
         /^Began anew: cluster\.local .*\n.*every credential that was issued before is refused/s,
       );
+      expect(stdout).toContain(`meshid backup FILE --out ${work.out}\n`);
       expect((await serve(work)).code).toBe(0);
       expect(activeKey(work, "Root")).not.toBe(before.root);
       expect((await published(work)).sequence).toBeGreaterThan(before.sequence);
@@ -428,6 +429,27 @@ describe("a new root", () => {
         expect([code, stderr]).toEqual([2, expect.stringContaining(message)]);
         expect(existsSync(journalPath(work))).toBe(false);
       }
+    },
+    LIMIT,
+  );
+
+  it(
+    "leaves old certificates accepted where the old root was published beside it",
+    async () => {
+      await using work = await served();
+      const old = join(work.dir, "old.crt");
+      writeFileSync(old, await work.read("shop/payments-tls/tls.crt"));
+      const root = (await work.read("shop/meshid-bundle/ca.crt")).trimEnd().replaceAll("\n", "\\n");
+      rmSync(journalPath(work));
+      await work.put(
+        "td.yaml",
+        trustDomainYaml(`{limits: {minTTL: 1m}, bundle: {additionalRoots: "${root}"}}`),
+      );
+      expect((await bootstrap(work, ...CONFIRMED)).code).toBe(0);
+      expect((await serve(work)).code).toBe(0);
+      const bundle = join(work.out, "shop/meshid-bundle/ca.crt");
+      for (const chain of [old, join(work.out, "shop/payments-tls/tls.crt")])
+        expect((await inProcess("verify", "--bundle", bundle, chain)).code).toBe(0);
     },
     LIMIT,
   );

@@ -82,6 +82,7 @@ function vaultWith(
     },
     published: async () => ({ trustDomain: undefined, sequence: 0, ...published }),
     moveAway: "mv",
+    flags: "",
     takenUp: "now",
   };
   return vault;
