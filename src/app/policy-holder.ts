@@ -74,6 +74,7 @@ export class PolicyHolder {
       keyAlgorithm: authority.keyAlgorithm,
       jwtAlgorithm: jwt.algorithm,
       holdAt: rotation.holdAt,
+      crossSignRoots: rotation.crossSignRoots,
       ...(external === undefined ? {} : { external }),
     };
   }

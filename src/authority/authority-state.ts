@@ -111,9 +111,11 @@ async function x509Signer(
   previous: X509Signer | undefined,
 ): Promise<X509Signer> {
   const slot = requireActive(journal, "Issuing");
+  const { crossCertificate } = journal.slots.find(({ keyID }) => keyID === slot.issuerKeyID) ?? {};
   const isSame = previous?.slot.keyID === slot.keyID && previous.slot.certificate === slot.certificate;
-  if (isSame && previous.slot.intermediates === slot.intermediates) return { ...previous, slot };
-  return makeX509Signer(slot, await loadIssuer(keyStore, slot, journal.slots));
+  if (isSame && previous.slot.intermediates === slot.intermediates)
+    return { ...previous, slot, crossCertificate };
+  return makeX509Signer(slot, await loadIssuer(keyStore, slot, journal.slots), crossCertificate);
 }
 
 async function jwtSigner(

@@ -92,7 +92,9 @@ export class Authority {
   /** @throws AUTHORITY_NOT_READY, CLOCK_SKEW (retryable), SIGNING_FAILED, STORAGE_FAILED. */
   async signX509Svid(request: X509SvidRequest): Promise<IssuedX509Svid> {
     const { state, grant } = await this.#allow("x509", request.ttl);
-    return signX509(state.x509, request, grant, this.#deps.random);
+    const { policy, random } = this.#deps;
+    const crossCertificate = policy().crossSignRoots === true ? state.x509.crossCertificate : undefined;
+    return signX509({ ...state.x509, crossCertificate }, request, grant, random);
   }
 
   /** @throws AUTHORITY_NOT_READY, CLOCK_SKEW (retryable), SIGNING_FAILED, STORAGE_FAILED. */

@@ -3,6 +3,7 @@
  * anyone was seen to carry it. Whatever the old one has signed is refused from then on; that is what is wanted.
  */
 
+import type { KeyId } from "../x509/keys.ts";
 import {
   broughtIssuing,
   broughtRoot,
@@ -36,11 +37,12 @@ function planKind(
 ): DistrustStep | undefined {
   const slots = journal.slots.filter((slot) => slot.kind === kind);
   const named = slots.filter(({ keyID }) => distrusted?.has(keyID) === true);
-  if (named.length === 0) return undefined;
+  const vouching = formerRoots(journal, slots).filter((keyID) => distrusted?.has(keyID) === true);
+  if (named.length + vouching.length === 0) return undefined;
   const isActive = named.some(({ state }) => state === "Active");
   // What lies beside a stolen key is as good as stolen. It has signed nothing: giving it up costs nothing.
   const gone = slots.filter((slot) => named.includes(slot) || (isActive && slot.state === "Prepared"));
-  const keyIDs = gone.map(({ keyID }) => keyID);
+  const keyIDs = [...gone.map(({ keyID }) => keyID), ...vouching];
   const fresh = { now, policy, reason: "Distrusted" } as const;
   const replacements =
     kind === "JWT" ? (isActive ? [freshJwt(fresh)] : []) : rootReplacements(journal, keyIDs, fresh);
@@ -51,6 +53,12 @@ function planKind(
     draft.waiting.push({ kind, keyID: first.keyID, for: "policy", message });
   }
   return undefined;
+}
+
+/** Roots that are gone, and have vouched for one that is there. */
+function formerRoots(journal: Journal, roots: readonly Slot[]): readonly KeyId[] {
+  const issuers = roots.flatMap(({ crossCertificate }) => crossCertificate?.issuerKeyID ?? []);
+  return issuers.filter((issuer) => journal.slots.every(({ keyID }) => keyID !== issuer));
 }
 
 /** Undefined: someone else's CA has given nothing else yet. */

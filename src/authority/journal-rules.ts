@@ -47,7 +47,20 @@ function slotFault(journal: Journal, slot: Slot, seen: ReadonlySet<string>): Jou
   if (slot.intermediates !== undefined && (kind !== "Issuing" || slot.external !== true)) {
     return { field: "intermediates", message: "do not belong here" };
   }
-  return kind === "Issuing" ? issuerFault(journal, slot) : undefined;
+  return crossFault(journal, slot) ?? (kind === "Issuing" ? issuerFault(journal, slot) : undefined);
+}
+
+function crossFault(journal: Journal, slot: Slot): JournalFault | undefined {
+  const { kind, keyID, external, crossCertificate: cross, notAfter } = slot;
+  if (cross === undefined) return undefined;
+  const at = "crossCertificate";
+  if (kind !== "Root" || external === true) return { field: at, message: "does not belong here" };
+  const issuer = journal.slots.find((one) => one.keyID === cross.issuerKeyID);
+  if (cross.issuerKeyID === keyID || (issuer !== undefined && issuer.kind !== "Root"))
+    return { field: `${at}.issuerKeyID`, message: "names no other root" };
+  if (cross.notAfter > notAfter) return { field: `${at}.notAfter`, message: "is after the end of its root" };
+  const isDistrusted = journal.distrusted?.some((one) => one.keyID === cross.issuerKeyID) === true;
+  return isDistrusted ? { field: `${at}.issuerKeyID`, message: "names a distrusted key" } : undefined;
 }
 
 function issuerFault(journal: Journal, { issuerKeyID, notAfter }: Slot): JournalFault | undefined {

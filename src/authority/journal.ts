@@ -14,6 +14,7 @@ import { findFault } from "./journal-rules.ts";
 import {
   AUTHORITY_KINDS,
   type AuthorityKind,
+  type CrossCertificate,
   type Journal,
   type Publication,
   SLOT_STATES,
@@ -119,6 +120,7 @@ function plain(journal: Journal): Readonly<Record<string, unknown>> {
       issuerKeyID: slot.issuerKeyID,
       external: slot.external,
       intermediates: slot.intermediates,
+      crossCertificate: plainCross(slot.crossCertificate),
       publicKey: slot.publicKey,
       certificate: slot.certificate,
     })),
@@ -127,6 +129,12 @@ function plain(journal: Journal): Readonly<Record<string, unknown>> {
     ),
     distrusted: distrusted?.map(({ kind, keyID, at }) => ({ kind, keyID, at })),
   };
+}
+
+function plainCross(cross: CrossCertificate | undefined): CrossCertificate | undefined {
+  if (cross === undefined) return undefined;
+  const { issuerKeyID, notAfter, certificate } = cross;
+  return { issuerKeyID, notAfter, certificate };
 }
 
 function readJson(text: string): unknown {
@@ -198,6 +206,7 @@ function readSlot(fields: Fields, at: string): Slot {
     "issuerKeyID",
     "external",
     "intermediates",
+    "crossCertificate",
     "publicKey",
     "certificate",
   ]);
@@ -218,6 +227,17 @@ function readSlot(fields: Fields, at: string): Slot {
     ...optional("certificate", fields, at, certificate),
     ...optional("external", fields, at, only),
     ...optional("intermediates", fields, at, certificates),
+    ...optional("crossCertificate", fields, at, readCross),
+  };
+}
+
+function readCross(value: unknown, at: string): CrossCertificate {
+  const fields = record(value, at);
+  onlyMembers(fields, `${at}.`, ["issuerKeyID", "notAfter", "certificate"]);
+  return {
+    issuerKeyID: keyID(fields["issuerKeyID"], `${at}.issuerKeyID`),
+    notAfter: instant(fields["notAfter"], `${at}.notAfter`),
+    certificate: certificate(fields["certificate"], `${at}.certificate`),
   };
 }
 

@@ -26,6 +26,7 @@ import { checkIssuedBy } from "../x509/path.ts";
 import type { CertificatePem } from "../x509/pem.ts";
 import { type Issuer, makeIssuer, signIssuing, signRoot } from "../x509/template.ts";
 import { verifyAuthority } from "../x509/verify.ts";
+import { checkCross } from "./cross.ts";
 import { corrupt } from "./journal.ts";
 import type { KeyStore } from "./ports.ts";
 import { jwtAlgorithmOf } from "./published-content.ts";
@@ -73,6 +74,7 @@ export function checkMaterial(journal: Journal, trustDomain: TrustDomain): void 
       if (isRoot && certificate !== undefined) roots.set(slot.keyID, certificate);
     }
   }
+  checkCrosses(journal, roots, trustDomain);
 }
 
 /** The private key of a slot; undefined when the store has none, or another. @throws STORAGE_FAILED */
@@ -160,6 +162,23 @@ async function certify(
   } catch (cause) {
     const message = `checking a new ${isRoot ? "root" : "issuing"} certificate: ${messageOf(cause)}`;
     throw new OperatorError("SIGNING_FAILED", message, { cause });
+  }
+}
+
+function checkCrosses(
+  { slots }: Journal,
+  roots: ReadonlyMap<string, Certificate>,
+  trustDomain: TrustDomain,
+): void {
+  for (const [index, { keyID, crossCertificate: cross }] of slots.entries()) {
+    const root = roots.get(keyID);
+    if (cross === undefined || root === undefined) continue;
+    const isOurs = slots.some((slot) => slot.keyID === cross.issuerKeyID && slot.external !== true);
+    try {
+      checkCross(cross, { root, issuer: isOurs ? roots.get(cross.issuerKeyID) : undefined, trustDomain });
+    } catch (cause) {
+      throw corrupt(`slots[${index}].crossCertificate`, `does not hold together: ${messageOf(cause)}`, cause);
+    }
   }
 }
 

@@ -3,10 +3,12 @@
  */
 
 import type { Clock } from "../core/clock.ts";
-import { OperatorError } from "../core/errors.ts";
+import { isOperatorError, messageOf, OperatorError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
+import { parseCertificate } from "../x509/certificate.ts";
 import type { KeyId, PrivateKey } from "../x509/keys.ts";
 import { type Issuer, makeIssuer } from "../x509/template.ts";
+import { makeCross } from "./cross.ts";
 import { loadIssuer, makeSlot, storeKey } from "./key-material.ts";
 import type { AuthorityPolicy } from "./policy.ts";
 import type { KeyStore } from "./ports.ts";
@@ -36,7 +38,7 @@ export async function makePrepared(
 ): Promise<MadeStep> {
   const issuer = await issuerFor(step, slots, deps);
   const { made } = await makeStored(step, issuer, deps);
-  return { ...step, made };
+  return { ...step, made: { ...made, ...(await crossFor(step, made, slots, deps)) } };
 }
 
 /** A root before what it certifies. @throws as `makePrepared`. */
@@ -56,6 +58,30 @@ export async function makeFresh(
     steps.push({ ...step, ...(issuerKeyID === undefined ? {} : { issuerKeyID }), made });
   }
   return steps;
+}
+
+/**
+ * For a root, where the active one is to vouch for it. A help and no condition: without it the rotation goes on, since a
+ * root that has lost its key is a reason to have the next one all the sooner. @throws STORAGE_FAILED
+ */
+async function crossFor(
+  { crossedBy }: PrepareStep,
+  { certificate }: SlotMaterial,
+  slots: readonly Slot[],
+  { keyStore, clock, random, policy }: MakeSlotsDeps,
+): Promise<Pick<SlotMaterial, "crossCertificate" | "crossProblem">> {
+  const former = slots.find(({ keyID }) => keyID === crossedBy);
+  if (former === undefined || certificate === undefined) return {};
+  try {
+    const issuer = await loadIssuer(keyStore, former, slots);
+    const context = { trustDomain: policy().trustDomain, random, now: clock.now() };
+    const root = parseCertificate(certificate);
+    return { crossCertificate: await makeCross({ former, issuer, root, ...context }) };
+  } catch (error) {
+    if (isOperatorError(error, "AUTHORITY_NOT_READY") || isOperatorError(error, "SIGNING_FAILED"))
+      return { crossProblem: messageOf(error) };
+    throw error;
+  }
 }
 
 /** Our own root; undefined where nothing is to be certified by it. */

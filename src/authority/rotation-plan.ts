@@ -17,6 +17,8 @@ export interface RotationPolicy {
   readonly propagation: Seconds;
   readonly keyAlgorithm: KeyAlgorithm;
   readonly jwtAlgorithm: JwtAlgorithm;
+  /** Whether the active root says of each new one that it is an authority too, for who keeps an old bundle. */
+  readonly crossSignRoots?: boolean;
   /** Whether rotations are held at an instant. Absent: never. */
   readonly holdAt?: HoldAt;
   /** Where roots and issuing certificates come from someone else's CA. */

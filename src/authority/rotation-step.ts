@@ -6,7 +6,7 @@ import type { Seconds } from "../core/brand.ts";
 import type { JwtAlgorithm } from "../jwt/jwt-svid.ts";
 import type { KeyAlgorithm, KeyId } from "../x509/keys.ts";
 import type { CertificatePem } from "../x509/pem.ts";
-import type { AuthorityKind } from "./slot.ts";
+import type { AuthorityKind, CrossCertificate } from "./slot.ts";
 
 export type PrepareReason =
   /** The first slots of a new trust domain. */
@@ -34,6 +34,8 @@ export interface PrepareStep {
   readonly notAfter: Seconds;
   /** Issuing: the active root. */
   readonly issuerKeyID?: KeyId;
+  /** Root: the active one, which is to say of the new one's key that it is an authority too. */
+  readonly crossedBy?: KeyId;
   /** Someone else's CA has made it: the key with this ID. */
   readonly external?: KeyId;
   /** The request that this answers. */
@@ -117,6 +119,9 @@ export interface SlotMaterial {
   /** Absent for JWT. */
   readonly certificate?: CertificatePem;
   readonly intermediates?: readonly CertificatePem[];
+  readonly crossCertificate?: CrossCertificate;
+  /** Why there is no cross certificate although the step asks for one. */
+  readonly crossProblem?: string;
 }
 
 export type MadeStep = PrepareStep & { readonly made: SlotMaterial };

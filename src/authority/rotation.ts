@@ -194,7 +194,7 @@ function prepareStep(input: RotationInput, active: Slot, reason: PrepareReason):
   const notBefore = seconds(now - CLOCK_SKEW);
   if (kind !== "Issuing") {
     const ttl = kind === "Root" ? policy.rootTTL : policy.keyTTL;
-    return { ...base, notBefore, notAfter: seconds(now + ttl) };
+    return { ...base, notBefore, notAfter: seconds(now + ttl), ...crossing(active, now, policy) };
   }
   const root = activeSlot(journal, "Root");
   if (root === undefined || root.external === true || root.notAfter <= now) return undefined;
@@ -202,6 +202,12 @@ function prepareStep(input: RotationInput, active: Slot, reason: PrepareReason):
   if (wanted > root.notAfter && root.notAfter <= active.notAfter && active.issuerKeyID === root.keyID)
     return undefined;
   return { ...base, notBefore, notAfter: seconds(Math.min(wanted, root.notAfter)), issuerKeyID: root.keyID };
+}
+
+/** Only between roots of our own: the key of someone else's is not here. One that has ended convinces nobody. */
+function crossing(active: Slot, now: Seconds, policy: RotationPolicy): Pick<PrepareStep, "crossedBy"> {
+  const isAsked = policy.crossSignRoots === true && active.kind === "Root";
+  return isAsked && active.external !== true && now < active.notAfter ? { crossedBy: active.keyID } : {};
 }
 
 function uselessBecause(input: RotationInput, prepared: Slot): DiscardStep["reason"] | undefined {

@@ -15,7 +15,7 @@ import { type KeyId, type PrivateKey, type PublicKey, publicKeyOf } from "../x50
 import { type Issuer, signLeaf } from "../x509/template.ts";
 import { verifyIssuedLeaf } from "../x509/verify.ts";
 import { jwtAlgorithmOf } from "./published-content.ts";
-import type { Slot } from "./slot.ts";
+import type { CrossCertificate, Slot } from "./slot.ts";
 
 export interface X509SvidRequest {
   readonly spiffeId: SpiffeId;
@@ -40,7 +40,7 @@ type TtlReason = "Requested" | "CappedByAuthority";
 
 export interface IssuedX509Svid {
   readonly leaf: Certificate;
-  /** Leaf, then the issuing certificate, then what stands between it and its root. */
+  /** Leaf, then the issuing certificate, then what stands between it and its root, or what a former root says of that root. */
   readonly chainPem: string;
   readonly serialNumber: string;
   readonly notBefore: Seconds;
@@ -63,6 +63,8 @@ export interface X509Signer {
   readonly slot: Slot;
   readonly issuer: Issuer;
   readonly issuerPem: string;
+  /** Of its root. */
+  readonly crossCertificate: CrossCertificate | undefined;
 }
 
 /** The active JWT key. */
@@ -79,8 +81,13 @@ export interface Grant {
   readonly end: Seconds;
 }
 
-export function makeX509Signer(slot: Slot, issuer: Issuer): X509Signer {
-  return { slot, issuer, issuerPem: [issuer.certificate.pem(), ...(slot.intermediates ?? [])].join("") };
+export function makeX509Signer(
+  slot: Slot,
+  issuer: Issuer,
+  crossCertificate: CrossCertificate | undefined,
+): X509Signer {
+  const issuerPem = [issuer.certificate.pem(), ...(slot.intermediates ?? [])].join("");
+  return { slot, issuer, issuerPem, crossCertificate };
 }
 
 export function makeJwtSigner(slot: Slot, key: PrivateKey): JwtSigner {
@@ -91,7 +98,7 @@ export function makeJwtSigner(slot: Slot, key: PrivateKey): JwtSigner {
 
 /** @throws SIGNING_FAILED, also when what was signed does not pass its own check. */
 export async function signX509(
-  { slot, issuer, issuerPem }: X509Signer,
+  { slot, issuer, issuerPem, crossCertificate }: X509Signer,
   { spiffeId, dnsNames, ipAddresses, publicKey, spki, ttl }: X509SvidRequest,
   { now, end }: Grant,
   random: Random,
@@ -111,7 +118,7 @@ export async function signX509(
   const leaf = verifyIssuedLeaf(signed, request, issuer);
   return {
     leaf,
-    chainPem: signed.pem + issuerPem,
+    chainPem: signed.pem + issuerPem + crossPem(crossCertificate, end),
     serialNumber: leaf.serialNumber,
     notBefore,
     notAfter: end,
@@ -150,6 +157,11 @@ export async function signToken(
     });
   }
   return { token, keyID, jti, issuedAt: now, expiresAt: end, ttlReason: ttlReason(ttl, { now, end }) };
+}
+
+/** It must not end before the leaf does: some peers refuse a chain for a certificate in it that they do not need. */
+function crossPem(cross: CrossCertificate | undefined, end: Seconds): string {
+  return cross === undefined || cross.notAfter < end ? "" : cross.certificate;
 }
 
 function ttlReason(ttl: Seconds, { now, end }: Grant): TtlReason {

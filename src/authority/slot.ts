@@ -22,6 +22,17 @@ export const HOLD_SHARE: number = 5 / 8;
 /** The share of the active slot's life after which neither a consumer nor the policy is waited for any longer. */
 export const LATEST_SHARE: number = 3 / 4;
 
+/**
+ * What a root has said of its successor's key: leaves carry it, for consumers that keep a bundle in which the successor is
+ * missing. It stands in no bundle, and keeps no root in one.
+ */
+export interface CrossCertificate {
+  /** The root that signed it, which need not be in the journal any more. */
+  readonly issuerKeyID: KeyId;
+  readonly certificate: CertificatePem;
+  readonly notAfter: Seconds;
+}
+
 export interface Slot {
   readonly kind: AuthorityKind;
   readonly keyID: KeyId;
@@ -37,9 +48,14 @@ export interface Slot {
   readonly external?: true;
   /** Issuing and external: what stands between it and its root, its issuer first. */
   readonly intermediates?: readonly CertificatePem[];
+  /** Root, our own: by the root that was active when this one was made. */
+  readonly crossCertificate?: CrossCertificate;
   readonly notBefore: Seconds;
   readonly notAfter: Seconds;
-  /** Nothing signed with this key ends later; raised in the journal before signing. Equal to `notBefore`: signed nothing. */
+  /**
+   * Nothing signed with this key ends later, a cross certificate apart; raised in the journal before signing. Equal to
+   * `notBefore`: signed nothing.
+   */
   readonly signedUntil: Seconds;
   /** When `state` was entered. */
   readonly since: Seconds;

@@ -52,13 +52,14 @@ export function applyStep(journal: Journal, step: JournalStep, now: Seconds): Jo
   const { kind } = step;
   switch (step.step) {
     case "Prepare": {
-      const isRootActive =
-        step.issuerKeyID === undefined || find(journal, step.issuerKeyID)?.state === "Active";
+      const signer = step.issuerKeyID ?? step.made.crossCertificate?.issuerKeyID;
+      const isRootActive = signer === undefined || find(journal, signer)?.state === "Active";
       if (hasPrepared(journal, kind) || !isRootActive) return undefined;
       const known = find(journal, step.made.keyID);
       // Someone else's CA may come back to a key that it had given up.
       if (known !== undefined && (known.kind !== kind || known.state !== "Retired")) return undefined;
-      const others = journal.slots.filter((slot) => slot !== known);
+      const stay = journal.slots.filter((slot) => slot !== known);
+      const others = known === undefined ? stay : withoutCrosses(stay, [known.keyID]);
       const slots = withIssued([...others, slotOf(step, now, known)], step);
       return next(journal, { slots, honoured: honour(journal, kind, step.honours) }, now);
     }
@@ -151,7 +152,7 @@ function recertify(journal: Journal, step: RecertifyStep, now: Seconds): Journal
   const slot = find(journal, keyID);
   if (slot === undefined || slot.state === "Retired" || slot.signedUntil > notAfter) return undefined;
   if (issuerKeyID !== undefined && find(journal, issuerKeyID)?.state !== "Active") return undefined;
-  const { intermediates: _, ...rest } = slot;
+  const { intermediates: _, crossCertificate: __, ...rest } = slot;
   const renewed: Slot = {
     ...rest,
     certificate,
@@ -161,7 +162,8 @@ function recertify(journal: Journal, step: RecertifyStep, now: Seconds): Journal
     notAfter,
     signedUntil: seconds(Math.max(slot.signedUntil, notBefore)),
   };
-  return next(journal, { slots: withIssued(replace(journal, renewed), renewed) }, now);
+  const slots = withoutCrosses(replace(journal, renewed), [keyID]);
+  return next(journal, { slots: withIssued(slots, renewed) }, now);
 }
 
 function distrust(
@@ -170,16 +172,29 @@ function distrust(
   now: Seconds,
 ): Journal | undefined {
   const gone = journal.slots.filter((slot) => fallsWith(slot, keyIDs));
-  if (gone.length === 0) return undefined;
+  if (gone.length === 0 && !journal.slots.some((slot) => isCrossedBy(slot, keyIDs))) return undefined;
   const replaced = new Set(replacements.map((step) => step.kind));
-  const kept = journal.slots.filter(
-    (slot) => !gone.includes(slot) && !(replaced.has(slot.kind) && slot.state === "Prepared"),
+  const kept = withoutCrosses(journal.slots, keyIDs).filter(
+    (slot) => !fallsWith(slot, keyIDs) && !(replaced.has(slot.kind) && slot.state === "Prepared"),
   );
   const made = replacements.map((step): Slot => ({ ...slotOf(step, now), state: "Active" }));
   const slots = replacements.reduce<readonly Slot[]>(withIssued, [...kept, ...made]);
   const records = keyIDs.map((keyID) => ({ kind, keyID, at: now }));
   const distrusted = [...(journal.distrusted ?? []), ...records].slice(-MAX_DISTRUSTED);
   return next(journal, { slots, distrusted }, now);
+}
+
+function isCrossedBy({ crossCertificate }: Slot, keyIDs: readonly KeyId[]): boolean {
+  return crossCertificate !== undefined && keyIDs.includes(crossCertificate.issuerKeyID);
+}
+
+/** Without the word of roots that are not believed any more, or have become another CA's. */
+function withoutCrosses(slots: readonly Slot[], keyIDs: readonly KeyId[]): readonly Slot[] {
+  return slots.map((slot) => {
+    if (!isCrossedBy(slot, keyIDs)) return slot;
+    const { crossCertificate: _, ...rest } = slot;
+    return rest;
+  });
 }
 
 /** `known`: the retired slot that comes back. */
@@ -195,6 +210,7 @@ function slotOf(step: MadeStep, now: Seconds, known?: Slot): Slot {
     ...(issuerKeyID === undefined ? {} : { issuerKeyID }),
     ...(external === undefined ? {} : { external: true }),
     ...(made.intermediates === undefined ? {} : { intermediates: made.intermediates }),
+    ...(made.crossCertificate === undefined ? {} : { crossCertificate: made.crossCertificate }),
     notBefore,
     notAfter,
     signedUntil: seconds(Math.min(notAfter, Math.max(notBefore, known?.signedUntil ?? 0))),

@@ -143,6 +143,8 @@ export class AuthorityReconciler {
     }
     // Consumers are told before they are looked at.
     if (outcome.taken.length > 0) this.#announce();
+    // A root that left the bundle long ago may vouch in chains still, and no document tells of that.
+    if (outcome.taken.some(({ step }) => step === "Distrust")) this.#deps.onPublished();
     return outcome;
   }
 

@@ -96,6 +96,7 @@ export class ServiceIdentityReconciler implements Reconciler {
       owned: observed.ownedBy(entry.uid),
       authority: {
         issuers: keyIDsOf(view, "Issuing"),
+        distrusted: new Set(view.distrusted.map(({ keyID }) => keyID)),
         jwtKeyIDs: keyIDsOf(view, "JWT"),
         issuer: view.issuer,
         caPem: view.caPem,

@@ -41,6 +41,8 @@ export interface X509CheckInput {
   readonly secret: ObservedSecret | undefined;
   /** The issuing authorities that are still published. */
   readonly issuers: ReadonlySet<KeyId>;
+  /** Roots that nobody shall trust any more: none of them may vouch for anything. */
+  readonly distrusted: ReadonlySet<string>;
   readonly now: Seconds;
   readonly isManualRenewalDue: boolean;
 }
@@ -67,7 +69,11 @@ const X509_CHECKS: readonly X509Check[] = [
     reason: "WrongTtl",
     fails: (_, { entry, secret }) => secret.annotations[TTL_ANNOTATION] !== formatDuration(entry.x509.ttl),
   },
-  { reason: "WrongAuthority", fails: (facts, { issuers }) => !issuers.has(facts.authorityKeyID) },
+  {
+    reason: "WrongAuthority",
+    fails: ({ authorityKeyID, topIssuerKeyID = "" }, { issuers, distrusted }) =>
+      !issuers.has(authorityKeyID) || distrusted.has(topIssuerKeyID),
+  },
   { reason: "NotYetValid", fails: (facts, { now }) => facts.notBefore > now },
   {
     reason: "RenewalDue",

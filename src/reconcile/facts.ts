@@ -88,6 +88,13 @@ export function authoritiesIn(content: Content): {
   };
 }
 
+/** Of a chain, the leaf first. */
+export function topIssuerOf(chain: readonly Uint8Array[]): Pick<X509Facts, "topIssuerKeyID"> {
+  const top = chain.length > 2 ? chain.at(-1) : undefined;
+  const topIssuerKeyID = top && parseCertificate(top).authorityKeyID;
+  return topIssuerKeyID === undefined ? {} : { topIssuerKeyID };
+}
+
 function isPublicKey(key: string): boolean {
   return (PUBLIC_KEYS as readonly string[]).includes(key);
 }
@@ -122,7 +129,8 @@ function x509Facts(content: Content): X509Facts | undefined {
   const key = content["tls.key"];
   if (chain === undefined || key === undefined) return undefined;
   return readable(() => {
-    const [der, issuer] = splitPem(text(chain));
+    const ders = splitPem(text(chain));
+    const [der, issuer] = ders;
     if (der === undefined) return undefined;
     const leaf = parseCertificate(der);
     const authorityKeyID = issuerKeyIdOf(leaf, issuer && parseCertificate(issuer));
@@ -134,6 +142,7 @@ function x509Facts(content: Content): X509Facts | undefined {
       notBefore: leaf.notBefore,
       notAfter: leaf.notAfter,
       authorityKeyID,
+      ...topIssuerOf(ders),
       keyAlgorithm: keyAlgorithmOf(leaf.publicKey),
       pairMatches: keysMatch(parsePrivateKey(new Secret(text(key))), leaf.publicKey),
     };

@@ -21,6 +21,7 @@ export interface PlanInput {
   readonly owned: readonly ObjectRef[];
   readonly authority: {
     readonly issuers: ReadonlySet<KeyId>;
+    readonly distrusted: ReadonlySet<string>;
     readonly jwtKeyIDs: ReadonlySet<string>;
     readonly issuer: string;
     readonly caPem: string;
@@ -78,7 +79,8 @@ export function planIdentity(input: PlanInput): Plan {
 function planX509(input: PlanInput, isManualRenewalDue: boolean): Plan["x509"] {
   const { entry, now, authority } = input;
   const secret = input.x509Secret?.ownerUid === entry.uid ? input.x509Secret : undefined;
-  const issue = checkX509({ entry, secret, issuers: authority.issuers, now, isManualRenewalDue });
+  const { issuers, distrusted } = authority;
+  const issue = checkX509({ entry, secret, issuers, distrusted, now, isManualRenewalDue });
   const wanted = publicHash(x509PublicContent(entry, authority.caPem, undefined));
   const wasValid = secret?.x509 !== undefined && secret.x509.notAfter > now;
   const since = wasValid ? parseRfc3339(secret.annotations[ISSUED_SINCE_ANNOTATION] ?? "") : undefined;

@@ -28,6 +28,8 @@ export interface X509Facts {
   readonly notAfter: Seconds;
   /** The leaf's authority key identifier. */
   readonly authorityKeyID: KeyId;
+  /** The authority key identifier at the end of a chain of three certificates or more: a root, it may be a former one. */
+  readonly topIssuerKeyID?: KeyId;
   readonly keyAlgorithm: KeyAlgorithm | undefined;
   /** Whether `tls.key` belongs to the leaf. */
   readonly pairMatches: boolean;

@@ -31,7 +31,12 @@ export interface TrustDomainPolicy {
     readonly secretRef: { readonly name: string } | undefined;
   };
   readonly jwt: { readonly issuer: string; readonly algorithm: JwtAlgorithm; readonly keyTTL: Seconds };
-  readonly rotation: { readonly propagation: Seconds; readonly holdAt: HoldAt };
+  readonly rotation: {
+    readonly propagation: Seconds;
+    readonly holdAt: HoldAt;
+    /** Whether leaves carry what the former root says of theirs. */
+    readonly crossSignRoots: boolean;
+  };
   readonly bundle: { readonly configMapName: string; readonly additionalRoots: readonly CertificatePem[] };
   readonly registration: RegistrationPolicy;
   /** How long a consumer may keep a bundle or JWKS: at most a fifth of the propagation. */
@@ -107,7 +112,11 @@ export function trustDomainPolicy(object: TrustDomainObject, context: PolicyCont
       algorithm: oneOf("spec.jwt.algorithm", jwt.algorithm ?? "ES256", JWT_ALGORITHMS),
       keyTTL,
     },
-    rotation: { propagation, holdAt: readHolds(refuse, spec) },
+    rotation: {
+      propagation,
+      holdAt: readHolds(refuse, spec),
+      crossSignRoots: rotation.crossSignRoots ?? false,
+    },
     bundle: bundleOf(spec),
     registration: registrationPolicy(object, trustDomain, { ...context, operatorNamespace }),
     refreshHint: seconds(Math.max(1, Math.min(MAX_REFRESH_HINT, Math.floor(propagation / 5)))),

@@ -3,7 +3,7 @@
  * Lines with `audit` are the issuance record: who got what, when, until when and why, and who did not.
  */
 
-import type { RotationStep } from "../authority/rotation-step.ts";
+import type { JournalStep, RotationStep } from "../authority/rotation-step.ts";
 import {
   AUTHORITY_KINDS,
   type AuthorityKind,
@@ -59,7 +59,7 @@ export interface Events extends Audit {
   /** As `Audit` asks, with the token's ID where the caller has it. */
   tokenIssued(record: IssuanceRecord & { readonly audience: string; readonly jti?: string }): void;
   /** A step was saved in the journal; `keyID` is the slot that it made, moved or removed. */
-  rotationStep(step: RotationStep, keyID?: string): void;
+  rotationStep(step: RotationStep | JournalStep, keyID?: string): void;
   bundlePublished(bundle: BundlePublication): void;
   /** Readiness was won or lost. */
   identityReady(change: ReadinessChange): void;
@@ -150,6 +150,10 @@ function authorityEvents(
           { ...fields, ...("reason" in step ? { reason: step.reason } : {}) },
           "took a rotation step",
         );
+      }
+      if ("made" in step && step.made.crossProblem !== undefined) {
+        const explanation = step.made.crossProblem;
+        audit.warn({ ...fields, explanation }, "made a root without a cross certificate");
       }
     },
     bundlePublished: ({ trustDomain, sequence, hash }) => {

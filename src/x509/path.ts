@@ -24,7 +24,7 @@ const MIN_RSA_BITS = 2048;
 const CURVES: readonly (string | undefined)[] = ["prime256v1", "secp384r1", "secp521r1"];
 
 export interface Path {
-  /** The leaf first. A root at the end may be left out. */
+  /** The leaf first. A root at the end may be left out, or stand there as another root has certified it. */
   readonly chain: readonly Certificate[];
   /** All roots of the trust domain's bundle, and of no other. */
   readonly roots: readonly Certificate[];
@@ -133,9 +133,16 @@ function signedBy(certificate: Certificate, root: Certificate): boolean {
 
 function withoutRoot(chain: readonly Certificate[], roots: readonly Certificate[]): readonly Certificate[] {
   const last = chain[chain.length - 1];
-  const isRoot =
-    last !== undefined && chain.length > 1 && roots.some((root) => sameBytes(root.der, last.der));
+  const isRoot = last !== undefined && chain.length > 1 && roots.some((root) => isOneAuthority(root, last));
   return isRoot ? chain.slice(0, -1) : chain;
+}
+
+/**
+ * Whether two certificates speak of one name with one key: what the one has signed, the other has. Who trusts that root need
+ * not care what another root says of it (a cross certificate), nor for how long.
+ */
+export function isOneAuthority(a: Certificate, b: Certificate): boolean {
+  return sameBytes(a.spki, b.spki) && sameBytes(a.subjectDer, b.subjectDer);
 }
 
 function namesChain(certificate: Certificate, issuer: Certificate): boolean {

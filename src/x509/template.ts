@@ -1,5 +1,5 @@
 /**
- * Signs certificates: root, issuing and leaf, each from one fixed profile (X509-SVID §3, §4). What does not change from
+ * Signs certificates: root, issuing, cross and leaf, each from one fixed profile (X509-SVID §3, §4). What does not change from
  * one leaf to the next is encoded when the issuer is made and spliced in after that. Nothing here checks the result:
  * `verify.ts` does.
  */
@@ -67,6 +67,15 @@ export interface IssuingRequest {
   readonly random: Random;
 }
 
+export interface CrossRequest {
+  readonly trustDomain: TrustDomain;
+  /** The certificate that the new root has of itself. */
+  readonly root: Certificate;
+  readonly notBefore: Seconds;
+  readonly notAfter: Seconds;
+  readonly random: Random;
+}
+
 export interface LeafRequest {
   readonly spiffeId: SpiffeId;
   readonly dnsNames: readonly string[];
@@ -84,6 +93,9 @@ export interface LeafRequest {
 const MAX_COMMON_NAME = 64;
 
 const OID = { commonName: "2.5.4.3", serialNumber: "2.5.4.5" } as const;
+
+/** Of a cross certificate: the issuing certificates of its root, and nothing below them but leaves. */
+export const CROSS_PATH_LENGTH = 1;
 
 const EMPTY_NAME = sequence();
 const AUTHORITY_USAGE = keyUsage("keyCertSign", "cRLSign");
@@ -165,6 +177,38 @@ export async function signIssuing(request: IssuingRequest, issuer: Issuer): Prom
         basicConstraints(true, 0),
         AUTHORITY_USAGE,
         subjectKeyIdentifier(keyID),
+        issuer.authorityKeyID,
+        subjectAltName({ uri: trustDomainSpiffeId(request.trustDomain) }, false),
+      ),
+    },
+    issuer.sign,
+  );
+  return signed.pem;
+}
+
+/**
+ * What one root says of the next: its name and key, for consumers that know only the former. `pathLenConstraint` 1: issuing
+ * certificates stand below it, and no further root.
+ * @throws SIGNING_FAILED, also when it would outlive either of the two.
+ */
+export async function signCross(request: CrossRequest, issuer: Issuer): Promise<CertificatePem> {
+  const { root } = request;
+  refuseOutliving(request.notAfter, issuer);
+  if (request.notAfter > root.notAfter) {
+    throw new OperatorError("SIGNING_FAILED", "signing a cross certificate: it would end after its root");
+  }
+  refuseForeign(request.trustDomain, issuer);
+  const signed = await signContents(
+    {
+      ...request,
+      algorithm: issuer.algorithm,
+      issuer: issuer.name,
+      subject: splice(root.subjectDer),
+      spki: root.spki,
+      extensions: extensions(
+        basicConstraints(true, CROSS_PATH_LENGTH),
+        AUTHORITY_USAGE,
+        subjectKeyIdentifier(keyIdOfSpki(root.spki)),
         issuer.authorityKeyID,
         subjectAltName({ uri: trustDomainSpiffeId(request.trustDomain) }, false),
       ),

@@ -9,10 +9,18 @@ import type { TrustDomain } from "../spiffe/trust-domain.ts";
 import { type Certificate, parseCertificate } from "./certificate.ts";
 import { sameBytes } from "./der.ts";
 import { type PublicKey, samePublicKey } from "./keys.ts";
-import { checkIssuedBy, checkKey, checkNameConstraints, checkValidity, verifyPath } from "./path.ts";
+import {
+  checkIssuedBy,
+  checkKey,
+  checkNameConstraints,
+  checkPathLength,
+  checkValidity,
+  isOneAuthority,
+  verifyPath,
+} from "./path.ts";
 import { checkIdentifiers, checkLeafProfile, checkOwnAuthorityProfile, refusal } from "./profile.ts";
 import type { SignedCertificate } from "./signing.ts";
-import type { Issuer, LeafRequest } from "./template.ts";
+import { CROSS_PATH_LENGTH, type Issuer, type LeafRequest } from "./template.ts";
 
 export interface SvidVerification {
   /** The leaf first, then intermediates in order; at most `MAX_CHAIN_LENGTH`. */
@@ -71,6 +79,36 @@ export function verifyAuthority(request: AuthorityVerification): void {
   checkOwnAuthorityProfile(issuer, "root", trustDomain);
   checkValidity(issuer, "root", now);
   if (certificate.pathLength !== 0) throw refusal("X-11", place, "may sign further authorities");
+  if (certificate.notAfter > issuer.notAfter) throw refusal("X-18", place, "ends after its issuer");
+}
+
+export interface CrossVerification {
+  readonly certificate: Certificate;
+  /** The root that it speaks of, as that speaks of itself. */
+  readonly root: Certificate;
+  /** The root that signed it; absent: one that nobody here knows any more. */
+  readonly issuer?: Certificate;
+  readonly trustDomain: TrustDomain;
+  readonly now: Seconds;
+}
+
+/** What a root of meshid says of its successor. @throws VERIFICATION_FAILED with `details.rule`. */
+export function verifyCross({ certificate, root, issuer, trustDomain, now }: CrossVerification): void {
+  const place = "cross";
+  checkOwnAuthorityProfile(certificate, place, trustDomain);
+  checkValidity(certificate, place, now);
+  checkKey(certificate, place);
+  const isSame = isOneAuthority(certificate, root) && certificate.subjectKeyID === root.subjectKeyID;
+  if (!isSame) throw refusal("ID-15", place, "speaks of another root");
+  if (certificate.pathLength !== CROSS_PATH_LENGTH)
+    throw refusal("X-11", place, "may sign more than issuing authorities");
+  if (certificate.notAfter > root.notAfter) throw refusal("X-18", place, "ends after its root");
+  if (issuer === undefined) return;
+  checkKey(issuer, "root");
+  checkIssuedBy(certificate, issuer, place);
+  checkPathLength(issuer, "root", CROSS_PATH_LENGTH + 1);
+  if (certificate.authorityKeyID !== issuer.subjectKeyID)
+    throw refusal("X-18", place, "names another authority key than its issuer's");
   if (certificate.notAfter > issuer.notAfter) throw refusal("X-18", place, "ends after its issuer");
 }
 

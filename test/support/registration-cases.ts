@@ -110,6 +110,7 @@ const FULL_DOMAIN_SPEC: Readonly<Record<string, unknown>> = {
   rotation: {
     propagation: "30m",
     paused: false,
+    crossSignRoots: false,
     maintenanceWindows: [{ schedule: "0 2 * * 6", timeZone: "Europe/Berlin", duration: "4h" }],
   },
   bundle: { namespaceSelector: {}, configMapName: "meshid-bundle", additionalRoots: "" },

@@ -21,7 +21,7 @@ import {
   SPIFFE_ID_ANNOTATION,
   TTL_ANNOTATION,
 } from "../annotations.ts";
-import { type Content, keyHashes } from "../facts.ts";
+import { type Content, keyHashes, topIssuerOf } from "../facts.ts";
 import type { ObjectRef, X509Facts } from "../state.ts";
 import type { SecretManifest } from "./manifest.ts";
 
@@ -159,7 +159,7 @@ function annotationsOf(entry: RegistrationEntry, hashes: KeyHashes): Readonly<Re
   return { [SPIFFE_ID_ANNOTATION]: entry.spiffeId, [CONTENT_ANNOTATION]: encodeKeyHashes(hashes) };
 }
 
-function factsOf({ entry, leaf, authorityKeyID }: IssuedX509): X509Facts {
+function factsOf({ entry, leaf, chainPem, authorityKeyID }: IssuedX509): X509Facts {
   const { uris, dnsNames, serialNumber, notBefore, notAfter } = leaf;
   return {
     uris,
@@ -168,6 +168,7 @@ function factsOf({ entry, leaf, authorityKeyID }: IssuedX509): X509Facts {
     notBefore,
     notAfter,
     authorityKeyID,
+    ...topIssuerOf(splitPem(chainPem)),
     keyAlgorithm: entry.x509.keyAlgorithm,
     // The certificate was made for this key, and verified.
     pairMatches: true,

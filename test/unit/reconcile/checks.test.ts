@@ -14,6 +14,7 @@ import {
 } from "../../support/builders.ts";
 
 const otherKey = "cc".repeat(20) as KeyId;
+const distrusted = "dd".repeat(20) as KeyId;
 
 describe("checkX509", () => {
   const check = (
@@ -21,7 +22,14 @@ describe("checkX509", () => {
     entry: RegistrationEntry = entryOf(),
     isManualRenewalDue = false,
   ): IssueReason | undefined =>
-    checkX509({ entry, secret, issuers: new Set([ISSUING_KEY]), now: NOW, isManualRenewalDue });
+    checkX509({
+      entry,
+      secret,
+      issuers: new Set([ISSUING_KEY]),
+      distrusted: new Set([distrusted]),
+      now: NOW,
+      isManualRenewalDue,
+    });
   const withFacts = (changes: Parameters<typeof x509FactsOf>[0]): IssueReason | undefined =>
     check(x509SecretOf({ x509: x509FactsOf(changes) }));
   const withX509 = (changes: Partial<RegistrationEntry["x509"]>): IssueReason | undefined =>
@@ -47,6 +55,7 @@ describe("checkX509", () => {
     ["WrongFormats", () => withX509({ formats: ["PEM", "Istio"] })],
     ["WrongTtl", () => withX509({ ttl: seconds(3600) })],
     ["WrongAuthority", () => withFacts({ authorityKeyID: otherKey })],
+    ["WrongAuthority", () => withFacts({ topIssuerKeyID: distrusted })],
     ["NotYetValid", () => withFacts({ notBefore: seconds(NOW + 1) })],
     ["RenewalDue", () => withFacts({ notBefore: seconds(NOW - 50_060), notAfter: seconds(NOW + 36_400) })],
     ["RenewalDue", () => withFacts({ notAfter: seconds(NOW - 1) })],

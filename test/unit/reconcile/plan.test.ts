@@ -220,6 +220,7 @@ describe("planIdentity, whatever is found", () => {
 function authorityOf(): PlanInput["authority"] {
   return {
     issuers: new Set([ISSUING_KEY]),
+    distrusted: new Set<string>(),
     jwtKeyIDs: new Set([JWT_KEY]),
     issuer: "https://meshid.example",
     caPem: CA,

@@ -25,7 +25,7 @@ describe("trustDomainPolicy", () => {
         secretRef: undefined,
       },
       jwt: { issuer: "https://meshid.meshid-system.svc", algorithm: "ES256", keyTTL: 604_800 },
-      rotation: { propagation: 1800, holdAt: expect.any(Function) },
+      rotation: { propagation: 1800, holdAt: expect.any(Function), crossSignRoots: false },
       bundle: { configMapName: "meshid-bundle", additionalRoots: [] },
       registration: {
         trustDomain: "cluster.local",
