@@ -163,6 +163,7 @@ class ClusterBed implements Bed {
       () => this.#cutLeader(),
       () => this.#cutStandby(),
       () => this.#cutAndKill(),
+      () => this.#killServer(),
     ];
     const from = Date.now();
     const what = await oneOf(deeds)();
@@ -231,6 +232,14 @@ class ClusterBed implements Bed {
     const seconds = await stalled;
     leader.process = await this.#startProcess(leader.relay);
     return `API server cut off from both for ${seconds} s, meanwhile SIGKILL of the leader`;
+  }
+
+  /** One that has just begun to listen knows no roles yet, and refuses everything for a moment. */
+  async #killServer(): Promise<string> {
+    await this.#kube.kill();
+    await pause(between(0, 4000));
+    await this.#kube.restart();
+    return "SIGKILL of the API server, started again";
   }
 
   async #stall(replicas: readonly Replica[], length: number): Promise<string> {
@@ -339,7 +348,11 @@ class ClusterBed implements Bed {
 
   async #annotate(path: string, annotations: Readonly<Record<string, string>>): Promise<void> {
     const body = { metadata: { annotations } };
-    await must(this.#kube, { method: "PATCH", path, contentType: MERGE, body });
+    // The API server may be away just now: as a person does, ask again.
+    await until("the API server takes it", async () => {
+      await must(this.#kube, { method: "PATCH", path, contentType: MERGE, body });
+      return true;
+    });
   }
 
   /** As the kubelet sees them: its way to the API server is another one. */

@@ -39,6 +39,7 @@ export class Tally {
     go: { ok: 0, failed: 0 },
   };
   readonly #inPlay: (peer: Peer) => InPlay;
+  readonly failedByPair: Map<Pair, number> = new Map();
   failed = 0;
   refusedTokens = 0;
 
@@ -75,6 +76,7 @@ export class Tally {
   #fail(failure: Failure): void {
     if (failure.what === "token") this.refusedTokens += 1;
     else this.failed += 1;
+    this.failedByPair.set(failure.pair, (this.failedByPair.get(failure.pair) ?? 0) + 1);
     if (this.failures.length >= MAX_KEPT) return;
     const [caller, callee] = failure.pair.split("→") as [Peer, Peer];
     this.failures.push({ ...failure, caller: this.#inPlay(caller), callee: this.#inPlay(callee) });
@@ -153,8 +155,12 @@ export function violationsOf(record: RunRecord): readonly string[] {
   const { tally, settings, faults, disturbances, steps } = record;
   const of = (text: string): string => `${record.mode}: ${text}`;
   const found: string[] = [...faults];
-  if (tally.failed > 0) found.push(`${tally.failed} failed handshakes`);
-  if (tally.refusedTokens > 0) found.push(`${tally.refusedTokens} refused tokens`);
+  const first = (what: Failure["what"]): string => {
+    const failure = tally.failures.find((one) => one.what === what);
+    return failure === undefined ? "" : `; the first:\n${describeFailure(failure)}`;
+  };
+  if (tally.failed > 0) found.push(`${tally.failed} failed handshakes${first("handshake")}`);
+  if (tally.refusedTokens > 0) found.push(`${tally.refusedTokens} refused tokens${first("token")}`);
   const forced = steps.filter((step) => step.forced !== undefined);
   for (const { kind, kid, forced: why } of forced) found.push(`${kind} ${kid} was used: ${why}`);
   if (settings.expects === "failures") return found.map(of);

@@ -147,14 +147,8 @@ function traffic(record: RunRecord): readonly string[] {
       sumByPair(tally.seconds, ({ across }) => across),
     ),
     row("controller killed or cut off", sumByPair(tally.seconds.filter(isDisturbed))),
-    row("failed", failedByPair(record)),
+    row("failed, or token refused", tally.failedByPair),
   ];
-}
-
-function failedByPair({ tally }: RunRecord): ReadonlyMap<Pair, number> {
-  const counts = new Map<Pair, number>();
-  for (const { pair } of tally.failures) counts.set(pair, (counts.get(pair) ?? 0) + 1);
-  return counts;
 }
 
 function lives({ timeline, from }: RunRecord): readonly string[] {
