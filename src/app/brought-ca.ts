@@ -38,8 +38,8 @@ export class BroughtCa {
   readonly #options: BroughtCaOptions;
   #authority: ExternalAuthority | undefined;
   #problem: string | undefined;
-  /** Of the files that `#authority` was read from: what was found good once stays good, however little life is left. */
-  #seen: string | undefined;
+  /** What was found good once stays good, however little life is left: also where it was away meanwhile. */
+  #good: { readonly files: string; readonly authority: ExternalAuthority } | undefined;
   #last: { readonly at: number; readonly place: string } | undefined;
 
   constructor(options: BroughtCaOptions) {
@@ -52,7 +52,7 @@ export class BroughtCa {
     if (place === undefined) {
       this.#authority = undefined;
       this.#problem = undefined;
-      this.#seen = undefined;
+      this.#good = undefined;
       this.#last = undefined;
       return;
     }
@@ -74,7 +74,6 @@ export class BroughtCa {
     if (message !== this.#problem) this.#options.onProblem(message);
     this.#problem = message;
     this.#authority = undefined;
-    this.#seen = undefined;
   }
 
   /** What is there to be used; undefined where the authority makes its own. */
@@ -84,9 +83,12 @@ export class BroughtCa {
     return { place: place.text, authority: this.#authority, problem: this.#problem };
   }
 
-  /** Roots that stand beside the one in use, to be published with it. */
-  get otherRoots(): readonly CertificatePem[] {
-    return this.#authority?.otherRoots ?? [];
+  /**
+   * Roots that stand beside the one in use, to be published with it: the latest that were good, for a slip in the Secret takes
+   * none of them from the peers that need it. Undefined while they are not known.
+   */
+  get otherRoots(): readonly CertificatePem[] | undefined {
+    return this.#place() === undefined ? [] : this.#good?.authority.otherRoots;
   }
 
   /** Why what is there cannot be used; undefined where it can. */
@@ -118,17 +120,19 @@ export class BroughtCa {
   /** @throws SECRET_INVALID */
   #take(files: Files, place: string): void {
     const { clock, policy, clusterDomain } = this.#options;
-    const seen = digest(files.certificate, files.key.reveal(), files.roots);
-    if (seen === this.#seen) return;
-    const { trustDomain, rotation } = policy();
-    const service = "workload.namespace.svc";
-    this.#authority = readExternalAuthority(files, {
-      trustDomain,
-      now: clock.now(),
-      place,
-      leastLife: seconds(LEAST_LIFE * rotation.propagation),
-      dnsNames: [service, `${service}.${clusterDomain}`],
-    });
-    this.#seen = seen;
+    const digested = digest(files.certificate, files.key.reveal(), files.roots);
+    if (digested !== this.#good?.files) {
+      const { trustDomain, rotation } = policy();
+      const service = "workload.namespace.svc";
+      const authority = readExternalAuthority(files, {
+        trustDomain,
+        now: clock.now(),
+        place,
+        leastLife: seconds(LEAST_LIFE * rotation.propagation),
+        dnsNames: [service, `${service}.${clusterDomain}`],
+      });
+      this.#good = { files: digested, authority };
+    }
+    this.#authority = this.#good?.authority;
   }
 }

@@ -22,7 +22,7 @@ export interface AuthorityReconcilerDeps extends TrustDomainReporterDeps {
   readonly onPublished: () => void;
   readonly onStep: (taken: { readonly step: JournalStep; readonly keyID: string | undefined }) => void;
   /** The issuing certificate that someone else's CA has made, where there is one. */
-  readonly brought: { refresh(): Promise<void>; readonly otherRoots: readonly CertificatePem[] };
+  readonly brought: { refresh(): Promise<void>; readonly otherRoots: readonly CertificatePem[] | undefined };
   /** Called at the end of each round: what was asked for may be done. */
   readonly onRound: () => void;
   readonly onError: (error: unknown) => void;
@@ -103,7 +103,10 @@ export class AuthorityReconciler {
     const { authority, clock, policy, brought } = this.#deps;
     await brought.refresh();
     if (!authority.isReady()) await this.#open(signal);
-    await authority.rebundle([...policy().bundle.additionalRoots, ...brought.otherRoots].join(""));
+    const { otherRoots } = brought;
+    // Until they are known those that are published stay.
+    if (otherRoots !== undefined)
+      await authority.rebundle([...policy().bundle.additionalRoots, ...otherRoots].join(""));
     let outcome = await this.#step(undefined);
     let seen: Observation | undefined;
     if (outcome.observe.length > 0) {

@@ -12,7 +12,9 @@ import type { X509Status } from "../../../src/registration/service-identity.ts";
 import { trustDomainPolicy } from "../../../src/registration/trust-domain-policy.ts";
 import { parseSpiffeId } from "../../../src/spiffe/spiffe-id.ts";
 import type { KeyId } from "../../../src/x509/keys.ts";
+import type { CertificatePem } from "../../../src/x509/pem.ts";
 import { MemoryStores, POLICY, START } from "../../support/authority-fakes.ts";
+import { makePki } from "../../support/certificates.ts";
 import { FakeClock, settle } from "../../support/fake-clock.ts";
 import { FakeWorld } from "../../support/fake-ports.ts";
 import { fakeRandom } from "../../support/fake-random.ts";
@@ -33,6 +35,8 @@ describe("AuthorityReconciler", () => {
   let lacking: readonly string[];
   let distrusted: ReadonlySet<string>;
   let specProblem: string | undefined;
+  /** Of someone else's CA. */
+  let otherRoots: readonly CertificatePem[] | undefined;
 
   beforeEach(async () => {
     world = new FakeWorld();
@@ -43,6 +47,7 @@ describe("AuthorityReconciler", () => {
     const { journalStore, keyStore } = stores;
     [order, errors, asked, lacking, specProblem] = [[], [], {}, [], undefined];
     distrusted = new Set();
+    otherRoots = [];
     authority = new Authority({ journalStore, keyStore, clock, random: fakeRandom(9), policy: () => POLICY });
     await authority.open();
     const policy = (): ReturnType<typeof trustDomainPolicy> =>
@@ -72,7 +77,12 @@ describe("AuthorityReconciler", () => {
         },
       },
       requests: { pending: () => asked, distrusted: () => distrusted },
-      brought: { refresh: async () => {}, otherRoots: [] },
+      brought: {
+        refresh: async () => {},
+        get otherRoots() {
+          return otherRoots;
+        },
+      },
       bundles,
       refusals,
       status: world,
@@ -103,6 +113,20 @@ describe("AuthorityReconciler", () => {
     }
     expect(look()).toEqual(wanted);
   };
+
+  it("publishes the roots that a CA from elsewhere brings beside, and keeps them while they are not known", async () => {
+    const { root } = await makePki();
+    const roots = (): number => authority.view().roots.length;
+    for (const [known, count] of [
+      [[root.pem()], 2],
+      [undefined, 2],
+      [[], 1],
+    ] as const) {
+      otherRoots = known;
+      await reconcile();
+      expect(roots()).toBe(count);
+    }
+  });
 
   it("reports where each key stands, once", async () => {
     await reconcile();
