@@ -10,6 +10,8 @@ import type { KeyId } from "../x509/keys.ts";
 import type { Cluster } from "./cluster.ts";
 
 const MAX_NAMED = 10_000;
+/** Stands for all that are not named. Nobody can be excluded under it: those that are named may all be, by one tenant's doing. */
+const OTHERS = `more than ${MAX_NAMED} consumers`;
 const CHUNK = 500;
 
 /** `configMapName`: of the bundle. */
@@ -28,8 +30,8 @@ export function clusterObserver(cluster: Cluster, configMapName: () => string): 
           // A Secret of certificates carries no JWT keys and needs none; a bundle needs both.
           const isWanted = seen?.ref.kind !== "Secret" || keys !== undefined;
           const named = lacking.get(keyID);
-          if (isWanted && keys?.has(keyID) !== true && named !== undefined && named.length < MAX_NAMED)
-            named.push(name);
+          if (isWanted && keys?.has(keyID) !== true && named !== undefined && named.length <= MAX_NAMED)
+            named.push(named.length < MAX_NAMED ? name : OTHERS);
         }
         if (++consumers % CHUNK === 0) await new Promise((resolve) => setImmediate(resolve));
       };
