@@ -30,6 +30,14 @@ export function fallsWith(slot: Slot, keyIDs: readonly string[]): boolean {
   return keyIDs.includes(slot.keyID) || (slot.issuerKeyID !== undefined && keyIDs.includes(slot.issuerKeyID));
 }
 
+/** Whether nobody shall trust a key any more: asked for now, or once carried out. */
+export function isDistrusted(
+  { journal, distrusted }: Pick<RotationInput, "journal" | "distrusted">,
+  keyID: KeyId,
+): boolean {
+  return distrusted?.has(keyID) === true || journal.distrusted?.some((one) => one.keyID === keyID) === true;
+}
+
 function planKind(
   { journal, now, policy, distrusted }: RotationInput,
   kind: "Root" | "JWT",
@@ -40,8 +48,11 @@ function planKind(
   const vouching = formerRoots(journal, slots).filter((keyID) => distrusted?.has(keyID) === true);
   if (named.length + vouching.length === 0) return undefined;
   const isActive = named.some(({ state }) => state === "Active");
-  // What lies beside a stolen key is as good as stolen. It has signed nothing: giving it up costs nothing.
-  const gone = slots.filter((slot) => named.includes(slot) || (isActive && slot.state === "Prepared"));
+  // What lies beside a stolen key is as good as stolen. It has signed nothing: giving it up costs nothing. The key of a root
+  // that others brought lies elsewhere, and that root is what is to come.
+  const isBeside = ({ state, external }: Slot): boolean =>
+    isActive && state === "Prepared" && external !== true;
+  const gone = slots.filter((slot) => named.includes(slot) || isBeside(slot));
   const keyIDs = [...gone.map(({ keyID }) => keyID), ...vouching];
   const fresh = { now, policy, reason: "Distrusted" } as const;
   const replacements =
@@ -76,7 +87,8 @@ function rootReplacements(
   const { external } = fresh.policy;
   if (external !== undefined) {
     const found = external.authority;
-    if (found === undefined || keyIDs.includes(found.root.keyID)) return undefined;
+    if (found === undefined || isDistrusted({ journal, distrusted: new Set(keyIDs) }, found.root.keyID))
+      return undefined;
     return choose(lost, broughtRoot(found, fresh.reason), broughtIssuing(found, fresh.reason));
   }
   if (!isRootGone && root.external === true) return undefined;

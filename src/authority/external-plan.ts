@@ -5,6 +5,7 @@
 
 import { seconds } from "../core/brand.ts";
 import { heldBack, planActivation } from "./activation.ts";
+import { isDistrusted } from "./distrust.ts";
 import type { ExternalCertificate } from "./external-authority.ts";
 import { holdLimit } from "./limits.ts";
 import type { Draft, ExternalSource, RotationInput } from "./rotation-plan.ts";
@@ -25,7 +26,8 @@ type Wanted = ExternalCertificate & { readonly intermediates?: RecertifyStep["in
 
 export function planExternal(input: RotationInput, external: ExternalInput, draft: Draft): void {
   const { journal, now } = input;
-  const { active, source } = external;
+  const { active } = external;
+  const source = believedSource(input, external, draft);
   const { kind } = active;
   const lookAgain = Math.min(LOOK_AGAIN, Math.max(1, Math.floor(input.policy.propagation / 10)));
   draft.wakes.push(now + lookAgain, active.notAfter);
@@ -47,6 +49,20 @@ export function planExternal(input: RotationInput, external: ExternalInput, draf
   else if (issuerKeyID === undefined || activeSlot(journal, "Root")?.keyID === issuerKeyID) {
     planSuccessor(input, { active, wanted, issuerKeyID }, draft);
   }
+}
+
+/** A root that nobody shall trust any more is as good as none: it does not come back because its Secret was put back. */
+function believedSource(
+  input: RotationInput,
+  { active, source }: ExternalInput,
+  draft: Draft,
+): ExternalSource {
+  const root = source.authority?.root.keyID;
+  if (root === undefined || !isDistrusted(input, root)) return source;
+  const { kind, keyID } = active;
+  const message = `the root ${root} in ${source.place} is not to be trusted any more: put another CA there`;
+  if (kind === "Root" && keyID !== root) draft.waiting.push({ kind, keyID, for: "policy", message });
+  return { ...source, authority: undefined };
 }
 
 interface Successor {

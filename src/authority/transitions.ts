@@ -5,7 +5,8 @@
 
 import { type Seconds, seconds } from "../core/brand.ts";
 import { unreachable } from "../core/errors.ts";
-import type { KeyId } from "../x509/keys.ts";
+import { parseCertificate } from "../x509/certificate.ts";
+import { type KeyId, keyIdOf } from "../x509/keys.ts";
 import type { CertificatePem } from "../x509/pem.ts";
 import { fallsWith } from "./distrust.ts";
 import { contentHash } from "./published-content.ts";
@@ -118,7 +119,8 @@ export function republish(
   publication: { readonly refreshHint: Seconds; readonly additionalRoots: readonly CertificatePem[] },
   now: Seconds,
 ): Journal | undefined {
-  const after = next(journal, { bundle: { ...journal.bundle, ...publication } }, now);
+  const bundle = believed({ ...journal.bundle, ...publication }, journal.distrusted);
+  const after = next(journal, { bundle }, now);
   return after.bundle.hash === journal.bundle.hash ? undefined : after;
 }
 
@@ -181,7 +183,18 @@ function distrust(
   const slots = replacements.reduce<readonly Slot[]>(withIssued, [...kept, ...made]);
   const records = keyIDs.map((keyID) => ({ kind, keyID, at: now }));
   const distrusted = [...(journal.distrusted ?? []), ...records].slice(-MAX_DISTRUSTED);
-  return next(journal, { slots, distrusted }, now);
+  return next(journal, { slots, distrusted, bundle: believed(journal.bundle, distrusted) }, now);
+}
+
+/** A root that nobody shall trust any more stands in no bundle, whoever brings it. */
+function believed<P extends Pick<Publication, "additionalRoots">>(
+  publication: P,
+  distrusted: Journal["distrusted"] = [],
+): P {
+  const keyIDs = new Set(distrusted.map(({ keyID }) => keyID));
+  if (keyIDs.size === 0) return publication;
+  const isBelieved = (pem: CertificatePem): boolean => !keyIDs.has(keyIdOf(parseCertificate(pem).publicKey));
+  return { ...publication, additionalRoots: publication.additionalRoots.filter(isBelieved) };
 }
 
 function isCrossedBy({ crossCertificate }: Slot, keyIDs: readonly KeyId[]): boolean {

@@ -1,11 +1,19 @@
 import { describe, expect, it } from "@jest/globals";
+import type { ExternalCertificate } from "../../../src/authority/external-authority.ts";
 import { planRotation } from "../../../src/authority/rotation.ts";
-import type { RotationInput, RotationPlan, RotationPolicy } from "../../../src/authority/rotation-plan.ts";
+import type {
+  ExternalSource,
+  RotationInput,
+  RotationPlan,
+  RotationPolicy,
+} from "../../../src/authority/rotation-plan.ts";
 import type { JournalStep, MadeStep } from "../../../src/authority/rotation-step.ts";
 import { activeSlot, type Journal } from "../../../src/authority/slot.ts";
-import { applyStep } from "../../../src/authority/transitions.ts";
+import { applyStep, republish } from "../../../src/authority/transitions.ts";
 import { seconds } from "../../../src/core/brand.ts";
+import { keyIdOf } from "../../../src/x509/keys.ts";
 import {
+  certificatePem,
   changeSlot,
   fakeMaterial,
   ISSUING,
@@ -17,8 +25,20 @@ import {
   START,
   withSlot,
 } from "../../support/authority-fakes.ts";
+import { makePki } from "../../support/certificates.ts";
 
 const NOW = seconds(START + 100);
+const PLACE = "Secret meshid-system/byo-ca";
+
+/** What a CA from elsewhere has given. */
+function brought(root: string): NonNullable<ExternalSource["authority"]> {
+  const life = { notBefore: START, notAfter: seconds(START + 90_000), algorithm: "RSA-4096" } as const;
+  const certificate = (name: string): ExternalCertificate => {
+    const { publicKey } = fakeMaterial("Root", name);
+    return { keyID: keyID(name), publicKey, certificate: certificatePem(name), ...life };
+  };
+  return { root: certificate(root), issuing: { ...certificate(`${root}i`), intermediates: [] } };
+}
 
 function plan(distrusted: readonly string[], input: Partial<RotationInput> = {}): RotationPlan {
   return planRotation({
@@ -153,6 +173,45 @@ describe("planRotation with a key that was stolen", () => {
         message: expect.stringContaining("put another CA into Secret meshid-system/byo-ca"),
       }),
     );
+  });
+
+  it("takes the CA that was brought already, although its root is prepared by then", () => {
+    const journal = withSlot(changeSlot(journalOf(), ROOT, { external: true }), "next", {
+      kind: "Root",
+      external: true,
+    });
+    const policy: RotationPolicy = { ...POLICY, external: { place: PLACE, authority: brought("next") } };
+    const after = carriedOut(journal, plan([ROOT], { journal, policy }));
+    expect(slotsOf(after)).toEqual(["JWT Active jwt1", "Root Active new1", "Issuing Active new2"]);
+    expect(after.distrusted).toEqual([{ kind: "Root", keyID: ROOT, at: NOW }]);
+  });
+
+  it("is not taken back from the CA that brings it again, whatever is asked for by then", () => {
+    const after = carriedOut(journalOf(), plan([ROOT]));
+    const policy: RotationPolicy = { ...POLICY, external: { place: PLACE, authority: brought("root1") } };
+    for (const distrusted of [[], [ROOT]]) {
+      const { steps, waiting } = plan(distrusted, { journal: after, policy });
+      expect(steps).toEqual([]);
+      expect(waiting).toContainEqual(
+        expect.objectContaining({ kind: "Root", message: expect.stringContaining("not to be trusted") }),
+      );
+    }
+  });
+
+  it("stands in no bundle as a root beside the others either", async () => {
+    const { root } = await makePki();
+    const other = (await makePki()).root;
+    const additionalRoots = [root.pem(), other.pem()];
+    const stolen = keyIdOf(root.publicKey);
+    const named = changeSlot(journalOf(), ROOT, { keyID: stolen });
+    const journal: Journal = {
+      ...changeSlot(named, ISSUING, { issuerKeyID: stolen }),
+      bundle: { ...named.bundle, additionalRoots },
+    };
+    const after = carriedOut(journal, plan([stolen], { journal }));
+    expect(after.bundle.additionalRoots).toEqual([other.pem()]);
+    const { refreshHint } = after.bundle;
+    expect(republish(after, { refreshHint, additionalRoots }, NOW)).toBeUndefined();
   });
 
   it("remembers the latest eight", () => {
