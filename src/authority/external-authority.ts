@@ -62,8 +62,11 @@ export interface ExternalAuthority {
 }
 
 const MAX_ROOTS = 16;
-/** In characters, of one file: far above what the most certificates take. */
-const MAX_FILE_LENGTH = 131_072;
+/**
+ * In characters of PEM, of one file and of one certificate: far above what they take. All that is retired stands in the journal
+ * too, which has to remain readable.
+ */
+const [MAX_FILE_LENGTH, MAX_CERTIFICATE_LENGTH] = [65_536, 16_384];
 /** The leaf is part of what peers are shown. */
 const MAX_AUTHORITIES = MAX_CHAIN_LENGTH - 1;
 
@@ -188,6 +191,11 @@ function readFile(text: string, { file, most, expected }: FileForm): readonly Pl
   }
   return blocks.map((der, index) => {
     const certificate = parseCertificate(der, `${file} certificate ${index + 1}`);
+    const { length } = certificate.pem();
+    if (length > MAX_CERTIFICATE_LENGTH) {
+      const found = `has ${length} characters`;
+      throw invalidInput(`${file} certificate ${index + 1}`, found, `at most ${MAX_CERTIFICATE_LENGTH}`);
+    }
     return { certificate, place: `${file} certificate ${index + 1} (${quoted(certificate.subject)})` };
   });
 }

@@ -7,7 +7,7 @@ import { seconds } from "../core/brand.ts";
 import { heldBack, planActivation } from "./activation.ts";
 import { isDistrusted } from "./distrust.ts";
 import type { ExternalCertificate } from "./external-authority.ts";
-import { holdLimit } from "./limits.ts";
+import { holdLimit, MAX_RETIRED_SLOTS } from "./limits.ts";
 import type { Draft, ExternalSource, RotationInput } from "./rotation-plan.ts";
 import type { RecertifyStep } from "./rotation-step.ts";
 import { activeSlot, preparedSlot, type Slot } from "./slot.ts";
@@ -87,7 +87,7 @@ function planPrepared(
 }
 
 function planSuccessor(input: RotationInput, successor: Successor, draft: Draft): void {
-  const { now, policy } = input;
+  const { journal, now, policy } = input;
   const { active, wanted, issuerKeyID } = successor;
   const { kind, keyID } = active;
   if (keyID === wanted.keyID) {
@@ -101,7 +101,13 @@ function planSuccessor(input: RotationInput, successor: Successor, draft: Draft)
     return;
   }
   const hold = policy.holdAt?.(now);
-  const until = holdLimit(input.journal, active);
+  const until = holdLimit(journal, active);
+  const retired = journal.slots.filter((slot) => slot.kind === kind && slot.state === "Retired");
+  if (retired.length >= MAX_RETIRED_SLOTS && now < until) {
+    const message = `another key was brought, but ${retired.length} retired keys of this kind are still published: it is taken when one of them ends`;
+    draft.waiting.push({ kind, keyID, for: "expiry", until, message });
+    return;
+  }
   if (hold !== undefined && now < until) {
     draft.waiting.push(heldBack(active, hold, until));
     if (hold.opensAt !== undefined) draft.wakes.push(hold.opensAt);

@@ -5,6 +5,8 @@
 import { type Seconds, seconds } from "../core/brand.ts";
 import { activeSlot, HOLD_SHARE, instantOfLife, type Journal, LATEST_SHARE, type Slot } from "./slot.ts";
 
+/** Who asks for a new key by hand, or brings one, waits while so many slots of a kind are retired: each stays in every bundle. */
+export const MAX_RETIRED_SLOTS = 8;
 /** What a root may be late by is taken from the issuing certificate that waits for it. */
 const AHEAD = 1 / 8;
 

@@ -15,7 +15,7 @@ import type { KeyAlgorithm } from "../x509/keys.ts";
 import { heldBack, planActivation } from "./activation.ts";
 import { planDistrust } from "./distrust.ts";
 import { planExternal } from "./external-plan.ts";
-import { holdLimit } from "./limits.ts";
+import { holdLimit, MAX_RETIRED_SLOTS } from "./limits.ts";
 import type {
   Draft,
   Requests,
@@ -38,9 +38,6 @@ import {
   preparedSlot,
   type Slot,
 } from "./slot.ts";
-
-/** Requests by hand wait while so many slots of a kind are retired: each stays in every bundle. */
-export const MAX_RETIRED_SLOTS = 8;
 
 /** A longer value is kept in the journal as its digest. */
 const MAX_REQUEST = 253;

@@ -567,6 +567,16 @@ describe("readExternalAuthority, of ca.crt,", () => {
       "ca.crt: holds 17 certificates; expected at most 16",
       () => pems(chain.root).repeat(17),
     ],
+    [
+      "holds a root that is larger than a journal can bear",
+      "ca.crt certificate 1: has 16853 characters; expected at most 16384",
+      () => {
+        const extra = rawExtension("1.2.3.4", false, branded<Der>("\x05\x00".repeat(6000)));
+        return pems(
+          authority({ signer: { key: keys.root }, key: keys.root, subject: "root", extensions: { extra } }),
+        );
+      },
+    ],
   ])("refuses one that %s", (_, message, roots) => {
     expectRefusal(externalFiles(chain, keys, { roots: roots() }), message);
   });

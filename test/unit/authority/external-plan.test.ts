@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@jest/globals";
 import type { ExternalAuthority, ExternalCertificate } from "../../../src/authority/external-authority.ts";
+import { MAX_RETIRED_SLOTS } from "../../../src/authority/limits.ts";
 import { planRotation } from "../../../src/authority/rotation.ts";
 import type { Observation, RotationInput, RotationPlan } from "../../../src/authority/rotation-plan.ts";
 import type { JournalStep } from "../../../src/authority/rotation-step.ts";
@@ -17,6 +18,7 @@ import {
   POLICY,
   ROOT,
   START,
+  withSlot,
 } from "../../support/authority-fakes.ts";
 
 type Source = Pick<ExternalAuthority, "root" | "issuing">;
@@ -136,6 +138,23 @@ describe("planRotation with a CA from elsewhere", () => {
     it("is followed to a new root, whose issuing certificate waits for it", () => {
       expect(due(source("b", "b1"))).toContain("Prepare Root SourceChanged");
       expect(due(source("b", "b1"))).not.toContainEqual(expect.stringContaining("Issuing"));
+    });
+
+    it("is not followed to ever more keys while those before are published, unless its own life is short by then", () => {
+      let crowded = inUse;
+      for (let n = 0; n < MAX_RETIRED_SLOTS; n++)
+        crowded = withSlot(crowded, `old${n}`, { kind: "Root", state: "Retired" });
+      const made = plan(source("b", "b1"), { journal: crowded, now });
+      expect(stepsOf(made)).not.toContain("Prepare Root SourceChanged");
+      expect(made.waiting).toContainEqual(
+        expect.objectContaining({
+          kind: "Root",
+          message: expect.stringContaining("another key was brought"),
+        }),
+      );
+      expect(due(source("b", "b1"), { journal: crowded, now: seconds(START + 80_000) })).toContain(
+        "Prepare Root SourceChanged",
+      );
     });
 
     it("takes a new certificate of the same key at once: nobody has to learn a key", () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@jest/globals";
-import { MAX_RETIRED_SLOTS, planRotation } from "../../../src/authority/rotation.ts";
+import { MAX_RETIRED_SLOTS } from "../../../src/authority/limits.ts";
+import { planRotation } from "../../../src/authority/rotation.ts";
 import type { Observation, RotationInput, RotationPlan } from "../../../src/authority/rotation-plan.ts";
 import type { Journal, Slot } from "../../../src/authority/slot.ts";
 import { seconds } from "../../../src/core/brand.ts";
