@@ -6,6 +6,8 @@
 import type { Observation } from "../authority/rotation-plan.ts";
 import type { Observer } from "../controller/ports.ts";
 import type { ObservedConfigMap, ObservedSecret } from "../reconcile/state.ts";
+import { jwtSecretName, x509SecretName } from "../registration/secret-names.ts";
+import type { ServiceIdentity } from "../registration/service-identity.ts";
 import type { KeyId } from "../x509/keys.ts";
 import type { Cluster } from "./cluster.ts";
 
@@ -43,14 +45,21 @@ export function clusterObserver(cluster: Cluster, configMapName: () => string): 
           bundle?.ownerUid === owner ? bundle : undefined,
         );
       }
-      for (const { metadata } of cluster.identities()) {
-        for (const { kind, namespace, name } of cluster.objects.ownedBy(metadata.uid)) {
-          // One that lies elsewhere only says that it is its own.
-          if (kind === "Secret" && namespace === metadata.namespace)
+      for (const identity of cluster.identities()) {
+        const { uid, namespace } = identity.metadata;
+        const names = secretNames(identity);
+        for (const { kind, namespace: place, name } of cluster.objects.ownedBy(uid)) {
+          // One that lies elsewhere, or has another name, only says that it is its own: anyone can make such without end.
+          if (kind === "Secret" && place === namespace && names.has(name))
             await look(`Secret ${namespace}/${name}`, cluster.objects.secret(namespace, name));
         }
       }
       return { lacking, consumers };
     },
   };
+}
+
+/** That of tokens also where none are asked for any more: it may be on its way out. */
+function secretNames(identity: ServiceIdentity): ReadonlySet<string> {
+  return new Set([x509SecretName(identity), jwtSecretName(identity) ?? `${identity.metadata.name}-jwt`]);
 }
