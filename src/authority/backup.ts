@@ -13,7 +13,7 @@ import { parseTrustDomain } from "../spiffe/trust-domain.ts";
 import { encodePrivateKey, type KeyId, keysMatch, parsePrivateKey, parsePublicKey } from "../x509/keys.ts";
 import { checkMaterial, findKey, requireKey } from "./key-material.ts";
 import type { FoundJournal, JournalPlace, KeyStore } from "./ports.ts";
-import type { AuthorityKind, Journal, Slot } from "./slot.ts";
+import { type AuthorityKind, endOfUse, type Journal, type Slot } from "./slot.ts";
 
 export interface Backup {
   readonly createdAt: Seconds;
@@ -40,8 +40,11 @@ export interface PublishedKey {
 export interface Loss {
   readonly kind: AuthorityKind;
   readonly keyID: string;
-  /** `Dropped`: published, has signed, and the backup does not know it. `Unknown`: it will sign, and is not published. */
-  readonly what: "Dropped" | "Unknown";
+  /**
+   * `Dropped`: published, has signed, and the backup does not know it. `Unknown`: it will sign, and is not published. `Returned`:
+   * it was published while something that it signed may be alive, and is no more: perhaps since nobody is to trust it.
+   */
+  readonly what: "Dropped" | "Unknown" | "Returned";
 }
 
 /** How far the lost journal may have been ahead of its backup: more than anyone has. A save or a start a minute for two years. */
@@ -154,14 +157,24 @@ export function lossesOf(
       // What an active one signs is in the status a little later.
       (state === "Active" || (state === "Retired" && signedUntil >= now)),
   );
-  const unknown = journal.slots.filter(
-    ({ kind, keyID, state }) => kind !== "Issuing" && state === "Active" && !served.has(keyID),
-  );
+  const unserved = journal.slots.filter(({ kind, keyID }) => kind !== "Issuing" && !served.has(keyID));
+  const unknown = unserved.filter(({ state }) => state === "Active");
+  const returned = unserved.filter((slot) => slot.state === "Retired" && mayBeAlive(journal, slot, now));
   return [
     ...dropped.map(({ kind, keyID }): Loss => ({ kind, keyID, what: "Dropped" })),
     // Where nothing is known to be published there is nothing to compare with.
     ...(served.size === 0 ? [] : unknown.map(({ kind, keyID }): Loss => ({ kind, keyID, what: "Unknown" }))),
+    ...(served.size === 0
+      ? []
+      : returned.map(({ kind, keyID }): Loss => ({ kind, keyID, what: "Returned" }))),
   ];
+}
+
+/** Whether something that a retired key has signed can be in use: for a root, a leaf under what it certified. */
+function mayBeAlive({ slots }: Journal, slot: Slot, now: Seconds): boolean {
+  const signers =
+    slot.kind === "Root" ? slots.filter(({ issuerKeyID }) => issuerKeyID === slot.keyID) : [slot];
+  return signers.some((one) => one.state === "Active" || endOfUse(one) > now);
 }
 
 /** Slots whose key the store should have and has not, or not as it should be. @throws STORAGE_FAILED */

@@ -12,7 +12,7 @@ import {
 import type { FoundJournal } from "../../authority/ports.ts";
 import type { Journal, Slot } from "../../authority/slot.ts";
 import { toRfc3339 } from "../../core/clock.ts";
-import { OperatorError, quoted } from "../../core/errors.ts";
+import { OperatorError, quoted, unreachable } from "../../core/errors.ts";
 import { DEFAULT_OPERATOR_NAMESPACE, defaultIssuer } from "../../registration/trust-domain-policy.ts";
 import { type Published, publishedKeys, type Vault } from "./vault.ts";
 
@@ -83,9 +83,16 @@ export async function carryOut(
 export function describeLoss({ kind, keyID, what }: Loss): string {
   const word = kind === "JWT" ? "JWT" : kind.toLowerCase();
   const signs = kind === "JWT" ? "tokens" : "certificates";
-  return what === "Dropped"
-    ? `the ${word} key ${keyID} is published and not in the backup: ${signs} under it lose their verifiers, and are refused until they are issued anew`
-    : `the ${word} key ${keyID} of the backup will sign, and is not published: ${signs} under it are refused until every peer has the new bundle`;
+  switch (what) {
+    case "Dropped":
+      return `the ${word} key ${keyID} is published and not in the backup: ${signs} under it lose their verifiers, and are refused until they are issued anew`;
+    case "Unknown":
+      return `the ${word} key ${keyID} of the backup will sign, and is not published: ${signs} under it are refused until every peer has the new bundle`;
+    case "Returned":
+      return `the ${word} key ${keyID} of the backup was taken out of the bundles since and comes back: if it was distrusted (meshid rotate ${word} --compromised), who has stolen it is believed again`;
+    default:
+      return unreachable(what);
+  }
 }
 
 function requireServed(journal: Journal, { trustDomain }: Published, vault: Vault): void {

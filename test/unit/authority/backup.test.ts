@@ -263,6 +263,29 @@ describe("lossesOf", () => {
     expect(lossesOf(journal, [own[0]], NOW)).toEqual([{ kind: "JWT", keyID: JWT, what: "Unknown" }]);
   });
 
+  it("names a retired key that is not published any more although what it signed may be alive: it may have been stolen", () => {
+    const old = { kind: "JWT", state: "Retired", signedUntil: later } as const;
+    const returned = [{ kind: "JWT", keyID: keyID("old"), what: "Returned" }];
+    expect(lossesOf(withSlot(journal, "old", old), own, NOW)).toEqual(returned);
+    const ended = { ...old, signedUntil: seconds(NOW - 120) };
+    expect(lossesOf(withSlot(journal, "old", ended), own, NOW)).toEqual([]);
+    const served = { kind: "JWT", keyID: keyID("old"), state: "Retired", signedUntil: later } as const;
+    expect(lossesOf(withSlot(journal, "old", old), [...own, served], NOW)).toEqual([]);
+  });
+
+  it.each([
+    ["Active", later, 1],
+    ["Retired", later, 1],
+    ["Retired", seconds(NOW - 120), 0],
+  ] as const)(
+    "asks of a retired root what it certified: an issuing key that is %s, until %s",
+    (state, signedUntil, count) => {
+      const root = withSlot(journal, "old", { kind: "Root", state: "Retired" });
+      const issuing = { kind: "Issuing", state, signedUntil, issuerKeyID: keyID("old") } as const;
+      expect(lossesOf(withSlot(root, "below", issuing), own, NOW)).toHaveLength(count);
+    },
+  );
+
   it("compares with nothing where nothing is known", () => {
     expect(lossesOf(journal, [], NOW)).toEqual([]);
   });
