@@ -83,17 +83,24 @@ function rootReplacements(
   const isRootGone = root === undefined || keyIDs.includes(root.keyID);
   const isIssuingGone = issuing === undefined || fallsWith(issuing, keyIDs);
   if (!isRootGone && !isIssuingGone) return [];
-  const lost = { isRootGone, isIssuingGone };
   const { external } = fresh.policy;
+  if (!isRootGone) return underActive(root, fresh);
+  const lost = { isRootGone, isIssuingGone };
   if (external !== undefined) {
     const found = external.authority;
     if (found === undefined || isDistrusted({ journal, distrusted: new Set(keyIDs) }, found.root.keyID))
       return undefined;
     return choose(lost, broughtRoot(found, fresh.reason), broughtIssuing(found, fresh.reason));
   }
-  if (!isRootGone && root.external === true) return undefined;
   const newRoot = freshRoot(fresh);
-  return choose(lost, newRoot, freshIssuing(fresh, isRootGone ? { notAfter: newRoot.notAfter } : root));
+  return choose(lost, newRoot, freshIssuing(fresh, { notAfter: newRoot.notAfter }));
+}
+
+/** The active root stays, and what signs was still under the one before: wherever the next one is to come from. */
+function underActive(root: Slot, fresh: FreshSlots): readonly PrepareStep[] | undefined {
+  if (root.external !== true) return [freshIssuing(fresh, root)];
+  const found = fresh.policy.external?.authority;
+  return found?.root.keyID === root.keyID ? [broughtIssuing(found, fresh.reason)] : undefined;
 }
 
 interface Lost {

@@ -19,6 +19,7 @@ import type {
   MadeStep,
   PrepareStep,
   RotationStep,
+  SlotMaterial,
 } from "../../src/authority/rotation-step.ts";
 import {
   AUTHORITY_KINDS,
@@ -52,7 +53,7 @@ interface Consumer {
 export class Violation extends Error {}
 
 export class AuthorityModel {
-  policy: RotationPolicy = POLICY;
+  policy: RotationPolicy = { ...POLICY, crossSignRoots: true };
   requests: Requests = {};
   readonly distrusted: Set<KeyId> = new Set();
   #now: number = START;
@@ -107,6 +108,12 @@ export class AuthorityModel {
   distrust(kind: "Root" | "JWT"): void {
     const active = activeSlot(this.journal, kind);
     if (active !== undefined) this.distrusted.add(active.keyID);
+  }
+
+  /** Somebody says that roots were stolen which have vouched for others, and may be gone by now. */
+  distrustFormer(): void {
+    for (const { crossCertificate } of this.journal.slots)
+      if (crossCertificate !== undefined) this.distrusted.add(crossCertificate.issuerKeyID);
   }
 
   /** Someone else's CA makes roots and issuing certificates from now on, each named for its key and for its certificate. */
@@ -176,7 +183,10 @@ export class AuthorityModel {
       const { journal, now, policy, requests, distrusted } = this;
       const plan = planRotation({ journal, now, policy, observation, requests, distrusted });
       this.#checkPlan(plan);
-      if (plan.steps.length === 0) return plan;
+      if (plan.steps.length === 0) {
+        this.#checkDistrusted(plan);
+        return plan;
+      }
       for (const step of plan.steps) {
         if (saves++ >= limit) return plan;
         this.#carryOut(step, observation);
@@ -237,11 +247,23 @@ export class AuthorityModel {
     const brought = this.policy.external?.authority;
     const found = [brought?.root, brought?.issuing].find((one) => one?.keyID === step.external);
     if (step.external === undefined) {
-      return { ...step, made: fakeMaterial(step.kind, `${step.kind}${++this.#made}`) };
+      const made = fakeMaterial(step.kind, `${step.kind}${++this.#made}`);
+      return { ...step, made: { ...made, ...this.#cross(step) } };
     }
     if (found === undefined) throw new Violation("prepares what nobody brought");
     const { keyID, publicKey, certificate } = found;
     return { ...step, made: { keyID, publicKey, certificate } };
+  }
+
+  #cross({ crossedBy, notAfter }: PrepareStep): Pick<SlotMaterial, "crossCertificate"> {
+    if (crossedBy === undefined) return {};
+    const slot = this.#slot(crossedBy);
+    if (slot === undefined || slot.external === true || slot.state !== "Active")
+      throw new Violation("a root is to vouch for another, but does not sign");
+    if (this.distrusted.has(crossedBy)) throw new Violation("a distrusted root vouches for another");
+    const certificate = certificatePem(`cross ${crossedBy}`);
+    const end = seconds(Math.min(notAfter, slot.notAfter));
+    return { crossCertificate: { issuerKeyID: crossedBy, notAfter: end, certificate } };
   }
 
   /** What a stolen key has signed is meant to be refused. */
@@ -260,6 +282,7 @@ export class AuthorityModel {
     this.#journal = read;
     if (encodeJournal(read) !== text) throw new Violation("the journal does not read as it was written");
     this.#checkCredentials(read);
+    checkCrosses(read);
     if (before !== undefined) checkBundle(before, read);
   }
 
@@ -267,6 +290,17 @@ export class AuthorityModel {
     if (plan.wakeAt <= this.#now) throw new Violation("wakes in the past");
     const isBehind = clockFault(this.journal, this.now) !== undefined;
     if (isBehind && plan.steps.length > 0) throw new Violation("acts on a clock that went back");
+  }
+
+  /** Nothing is left of a stolen key, unless only someone else's CA could take its place. */
+  #checkDistrusted({ fault }: RotationPlan): void {
+    const { slots } = this.journal;
+    const isForeign = this.policy.external !== undefined || slots.some(({ external }) => external === true);
+    if (fault !== undefined || isForeign) return;
+    for (const { keyID, crossCertificate } of slots) {
+      for (const key of [keyID, crossCertificate?.issuerKeyID ?? keyID])
+        if (this.distrusted.has(key)) throw new Violation("a stolen key is still of use");
+    }
   }
 
   /** Never sign with what an observed consumer lacks, unless the latest instant has come. */
@@ -322,6 +356,14 @@ function checkBundle(before: Journal, after: Journal): void {
   const rise = after.bundle.sequence - before.bundle.sequence;
   if (rise !== (isSame ? 0 : 1)) throw new Violation("the sequence does not follow the content");
   if (after.revision !== before.revision + 1) throw new Violation("the revision does not count the saves");
+}
+
+/** Nobody who was distrusted may vouch for a root, ever. */
+function checkCrosses({ slots, distrusted = [] }: Journal): void {
+  for (const { crossCertificate: cross } of slots) {
+    if (distrusted.some(({ keyID }) => keyID === cross?.issuerKeyID))
+      throw new Violation("a distrusted root still vouches for another");
+  }
 }
 
 function publishedIn(journal: Journal): ReadonlySet<KeyId> {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@jest/globals";
-import type { ExternalCertificate } from "../../../src/authority/external-authority.ts";
+import type { ExternalAuthority, ExternalCertificate } from "../../../src/authority/external-authority.ts";
+import { decodeJournal, encodeJournal } from "../../../src/authority/journal.ts";
 import { planRotation } from "../../../src/authority/rotation.ts";
 import type {
   ExternalSource,
@@ -123,6 +124,31 @@ describe("planRotation with a key that was stolen", () => {
     const after = carriedOut(journal, plan([ROOT], { journal }));
     expect(slotsOf(after)).toEqual(["JWT Active jwt1", "Root Active root2", "Issuing Active new1"]);
     expect(activeSlot(after, "Issuing")?.issuerKeyID).toBe(keyID("root2"));
+  });
+
+  it("does so under the root that is active, not under one that was brought to follow it", () => {
+    const next = withSlot(journalOf(), "root2", { kind: "Root", state: "Active" });
+    const journal = changeSlot(next, ROOT, { state: "Retired" });
+    const life = {
+      notBefore: seconds(START - 60),
+      notAfter: seconds(START + 9000),
+      algorithm: "RSA-2048",
+    } as const;
+    const made = (kind: "Root" | "Issuing", name: string): ExternalAuthority["root"] => ({
+      ...(fakeMaterial(kind, name) as ExternalAuthority["root"]),
+      ...life,
+    });
+    const authority = {
+      root: made("Root", "ext"),
+      issuing: { ...made("Issuing", "sub"), intermediates: [] },
+    };
+    const policy: RotationPolicy = {
+      ...POLICY,
+      external: { place: "Secret meshid-system/byo-ca", authority },
+    };
+    const after = carriedOut(journal, plan([ROOT], { journal, policy }));
+    expect(slotsOf(after)).toEqual(["JWT Active jwt1", "Root Active root2", "Issuing Active new1"]);
+    expect(decodeJournal(encodeJournal(after))).toEqual(after);
   });
 
   it("leaves what signs alone where it is under the former root, which nobody named", () => {

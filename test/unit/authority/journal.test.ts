@@ -1,14 +1,16 @@
 import { describe, expect, it } from "@jest/globals";
 import * as fc from "fast-check";
 import { decodeJournal, encodeJournal, requireOwn } from "../../../src/authority/journal.ts";
-import type { Journal } from "../../../src/authority/slot.ts";
+import type { CrossCertificate, Journal, Slot } from "../../../src/authority/slot.ts";
 import { seconds } from "../../../src/core/brand.ts";
 import { OperatorError } from "../../../src/core/errors.ts";
 import {
+  certificatePem,
   changeSlot,
   ISSUING,
   JWT,
   journalOf,
+  keyID,
   POLICY,
   ROOT,
   START,
@@ -27,6 +29,12 @@ function edited(change: (json: Json, slots: Json[], bundle: Json) => void): stri
   return JSON.stringify(json);
 }
 
+function crossed(changes: Partial<CrossCertificate>): Pick<Slot, "crossCertificate"> {
+  const certificate = certificatePem("a cross certificate");
+  const base = { issuerKeyID: keyID("root0"), notAfter: seconds(START + 5), certificate };
+  return { crossCertificate: { ...base, ...changes } };
+}
+
 describe("decodeJournal", () => {
   it("reads what encodeJournal wrote, however it is laid out", () => {
     const observed = { kind: "JWT", observedAt: seconds(START + 5) } as const;
@@ -34,6 +42,11 @@ describe("decodeJournal", () => {
     const text = encodeJournal(journal);
     expect(decodeJournal(text)).toEqual(journal);
     expect(decodeJournal(JSON.stringify(JSON.parse(text)))).toEqual(journal);
+  });
+
+  it("reads a cross certificate back, of a root that is gone too", () => {
+    const journal = changeSlot(journalOf(), ROOT, crossed({}));
+    expect(decodeJournal(encodeJournal(journal))).toEqual(journal);
   });
 
   it.each([
@@ -140,6 +153,40 @@ describe("decodeJournal", () => {
       "an issuing certificate of no root",
       changeSlot(journalOf(), ISSUING, { issuerKeyID: JWT }),
       "slots[1].issuerKeyID",
+    ],
+    [
+      "a cross certificate of no root",
+      changeSlot(journalOf(), ISSUING, crossed({})),
+      "slots[1].crossCertificate",
+    ],
+    [
+      "a cross certificate of someone else's root",
+      changeSlot(journalOf(), ROOT, { ...crossed({}), external: true }),
+      "slots[0].crossCertificate",
+    ],
+    [
+      "a root that vouches for itself",
+      changeSlot(journalOf(), ROOT, crossed({ issuerKeyID: ROOT })),
+      "slots[0].crossCertificate.issuerKeyID",
+    ],
+    [
+      "a cross certificate by what is no root",
+      changeSlot(journalOf(), ROOT, crossed({ issuerKeyID: ISSUING })),
+      "slots[0].crossCertificate.issuerKeyID",
+    ],
+    [
+      "a cross certificate that outlives its root",
+      changeSlot(journalOf(), ROOT, crossed({ notAfter: seconds(START + 36_001) })),
+      "slots[0].crossCertificate.notAfter",
+    ],
+    [
+      "a cross certificate by a distrusted root",
+      changeSlot(
+        journalOf({ distrusted: [{ kind: "Root", keyID: keyID("root0"), at: START }] }),
+        ROOT,
+        crossed({}),
+      ),
+      "slots[0].crossCertificate.issuerKeyID",
     ],
     ["a root with an issuer", changeSlot(journalOf(), ROOT, { issuerKeyID: ROOT }), "slots[0].issuerKeyID"],
   ])("refuses a journal with %s", (_, journal, field) => {

@@ -83,6 +83,7 @@ const act: fc.Arbitrary<readonly [string, Act]> = fc.oneof(
         rootTTL: fc.constantFrom(seconds(14_400), POLICY.rootTTL, seconds(80_000)),
         issuingTTL: fc.constantFrom(seconds(2400), POLICY.issuingTTL),
         propagation: fc.constantFrom(seconds(1), POLICY.propagation),
+        crossSignRoots: fc.boolean(),
       })
       .map(
         (changes) =>
@@ -111,9 +112,12 @@ const hold: fc.Arbitrary<readonly [string, Act]> = fc.constantFrom("none", "Paus
     ] as const,
 );
 
-const theft: fc.Arbitrary<readonly [string, Act]> = fc
-  .constantFrom("Root" as const, "JWT" as const)
-  .map((k) => [`distrust ${k}`, (m: AuthorityModel) => m.distrust(k)] as const);
+const theft: fc.Arbitrary<readonly [string, Act]> = fc.oneof(
+  fc
+    .constantFrom("Root" as const, "JWT" as const)
+    .map((k) => [`distrust ${k}`, (m: AuthorityModel) => m.distrust(k)] as const),
+  fc.constant(["distrust former roots", (m: AuthorityModel) => m.distrustFormer()] as const),
+);
 
 const source: fc.Arbitrary<readonly [string, Act]> = fc.oneof(
   fc
