@@ -211,10 +211,11 @@ class ClusterBed implements Bed {
     return "every connection to the API server reset three times";
   }
 
-  /** Long enough for it to lose the Lease. */
+  /** Long enough for it to lose the Lease; then it goes on serving what it knew, while its successor publishes a key. */
   async #cutLeader(): Promise<string> {
-    const seconds = await this.#stall([await this.#leader()], between(12_000, 18_000));
-    return `API server cut off from the leader for ${seconds} s`;
+    const stalled = this.#stall([await this.#leader()], between(12_000, 22_000));
+    await this.rotate(oneOf(["Root", "JWT"]));
+    return `API server cut off from the leader for ${await stalled} s, while a rotation was asked for`;
   }
 
   /** It goes on serving what it knew, while a key is published. */

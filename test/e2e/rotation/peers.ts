@@ -33,7 +33,11 @@ export interface Programs {
 export async function findPrograms(directory: string): Promise<Programs> {
   const go = join(directory, "go-peer");
   const env = { ...process.env, GOFLAGS: "", GOTOOLCHAIN: "local", CGO_ENABLED: "0" };
-  await run("go", ["build", "-o", go, "."], { cwd: fileURLToPath(GO_PEER), env, timeout: BUILD_LIMIT });
+  await run("go", ["build", "-buildvcs=false", "-o", go, "."], {
+    cwd: fileURLToPath(GO_PEER),
+    env,
+    timeout: BUILD_LIMIT,
+  });
   return { envoy: await findEnvoy(), go };
 }
 

@@ -110,7 +110,7 @@ function section(record: RunRecord): readonly string[] {
     "",
     "### Rotations",
     "",
-    "Seconds: from the start of the run for *published*, from there for the others. *observed*: every consumer was seen with it; *gone*: of the key itself, when nothing that it signed is alive.",
+    "In seconds; *published*: after the start of the run; the rest: after that. *observed*: every consumer was seen with it; *retired*: its successor signs; *gone*: out of every bundle, for nothing that it signed is alive.",
     "",
     ...lives(record),
     "",
