@@ -4,6 +4,7 @@
  */
 
 import { type ExternalAuthority, readExternalAuthority } from "../authority/external-authority.ts";
+import { type ExternalContext, misfitOf } from "../authority/external-chain.ts";
 import type { AuthorityPolicy } from "../authority/policy.ts";
 import type { DesiredState } from "../controller/ports.ts";
 import { seconds } from "../core/brand.ts";
@@ -80,7 +81,15 @@ export class BroughtCa {
   current(): AuthorityPolicy["external"] {
     const place = this.#place();
     if (place === undefined) return undefined;
-    return { place: place.text, authority: this.#authority, problem: this.#problem };
+    return {
+      place: place.text,
+      authority: this.#authority,
+      problem: this.#problem,
+      misfit: (root, chains) => {
+        const faults = chains.map((chain) => misfitOf(root, chain, this.#context(place.text)));
+        return faults.find((fault) => fault !== undefined);
+      },
+    };
   }
 
   /**
@@ -119,20 +128,24 @@ export class BroughtCa {
 
   /** @throws SECRET_INVALID */
   #take(files: Files, place: string): void {
-    const { clock, policy, clusterDomain } = this.#options;
     const digested = digest(files.certificate, files.key.reveal(), files.roots);
     if (digested !== this.#good?.files) {
-      const { trustDomain, rotation } = policy();
-      const service = "workload.namespace.svc";
-      const authority = readExternalAuthority(files, {
-        trustDomain,
-        now: clock.now(),
-        place,
-        leastLife: seconds(LEAST_LIFE * rotation.propagation),
-        dnsNames: [service, `${service}.${clusterDomain}`],
-      });
+      const authority = readExternalAuthority(files, this.#context(place));
       this.#good = { files: digested, authority };
     }
     this.#authority = this.#good?.authority;
+  }
+
+  #context(place: string): ExternalContext {
+    const { clock, policy, clusterDomain } = this.#options;
+    const { trustDomain, rotation } = policy();
+    const service = "workload.namespace.svc";
+    return {
+      trustDomain,
+      now: clock.now(),
+      place,
+      leastLife: seconds(LEAST_LIFE * rotation.propagation),
+      dnsNames: [service, `${service}.${clusterDomain}`],
+    };
   }
 }

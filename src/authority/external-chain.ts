@@ -6,12 +6,13 @@
 import { type Seconds, seconds } from "../core/brand.ts";
 import { toRfc3339 } from "../core/clock.ts";
 import { formatDuration } from "../core/duration.ts";
-import { invalidInput, OperatorError, quoted } from "../core/errors.ts";
+import { invalidInput, isOperatorError, OperatorError, quoted } from "../core/errors.ts";
 import type { TrustDomain } from "../spiffe/trust-domain.ts";
-import type { Certificate } from "../x509/certificate.ts";
+import { type Certificate, parseCertificate } from "../x509/certificate.ts";
 import { sameBytes } from "../x509/der.ts";
 import { AUTHORITY_KEY_ALGORITHMS, encodeSpki, type KeyAlgorithm, keyAlgorithmOf } from "../x509/keys.ts";
 import { checkNameConstraints, checkPathLength, signatureHolds } from "../x509/path.ts";
+import type { CertificatePem } from "../x509/pem.ts";
 import { checkAnchorProfile, checkIntermediateProfile } from "../x509/profile.ts";
 
 export interface ExternalContext {
@@ -182,6 +183,25 @@ export function checkLinks(chain: Chain, root: Placed, context: ExternalContext)
     if (twin !== undefined)
       throw invalidInput(place, `has the key of ${twin.place}`, "a key of its own for each");
   });
+}
+
+/** Why a chain would not be believed under another certificate of its root's key; undefined where it would. */
+export function misfitOf(
+  root: CertificatePem,
+  chain: readonly CertificatePem[],
+  context: ExternalContext,
+): string | undefined {
+  const [issuing, ...intermediates] = chain.map(
+    (pem): Placed => ({ certificate: parseCertificate(pem), place: "a certificate in use" }),
+  );
+  if (issuing === undefined) return undefined;
+  try {
+    checkLinks([issuing, ...intermediates], { certificate: parseCertificate(root), place: "it" }, context);
+    return undefined;
+  } catch (error) {
+    if (!isOperatorError(error)) throw error;
+    return error.message;
+  }
 }
 
 function issuedFault({ certificate, place }: Placed, issuer: Placed): OperatorError | undefined {

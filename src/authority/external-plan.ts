@@ -10,7 +10,7 @@ import type { ExternalCertificate } from "./external-authority.ts";
 import { holdLimit, MAX_RETIRED_SLOTS } from "./limits.ts";
 import type { Draft, ExternalSource, RotationInput } from "./rotation-plan.ts";
 import type { RecertifyStep } from "./rotation-step.ts";
-import { activeSlot, preparedSlot, type Slot } from "./slot.ts";
+import { activeSlot, endOfUse, preparedSlot, type Slot } from "./slot.ts";
 
 /** The Secret is read again after a tenth of the propagation, at most so many seconds: nobody says that it has changed. */
 const LOOK_AGAIN = 60;
@@ -51,18 +51,41 @@ export function planExternal(input: RotationInput, external: ExternalInput, draf
   }
 }
 
-/** A root that nobody shall trust any more is as good as none: it does not come back because its Secret was put back. */
+/** Where its root cannot be taken, what was brought is as good as nothing: the reason is told. */
 function believedSource(
   input: RotationInput,
   { active, source }: ExternalInput,
   draft: Draft,
 ): ExternalSource {
-  const root = source.authority?.root.keyID;
-  if (root === undefined || !isDistrusted(input, root)) return source;
+  const root = source.authority?.root;
+  if (root === undefined) return source;
   const { kind, keyID } = active;
-  const message = `the root ${root} in ${source.place} is not to be trusted any more: put another CA there`;
-  if (kind === "Root" && keyID !== root) draft.waiting.push({ kind, keyID, for: "policy", message });
+  // It does not come back because its Secret was put back.
+  const isOut = isDistrusted(input, root.keyID);
+  const misfit = isOut ? undefined : misfitUnder(input, source, root);
+  if (!isOut && misfit === undefined) return source;
+  const message = isOut
+    ? `the root ${root.keyID} in ${source.place} is not to be trusted any more: put another CA there`
+    : `the root in ${source.place} is another certificate of the same key, under which certificates in use would be refused (${misfit}): give the new root a key of its own, and it is followed without a break`;
+  if (kind === "Root" && (!isOut || keyID !== root.keyID))
+    draft.waiting.push({ kind, keyID, for: "policy", message });
   return { ...source, authority: undefined };
+}
+
+/** A certificate of a root stands in the bundles alone of its key: what the one before it has vouched for must fit it too. */
+function misfitUnder(
+  { journal, now }: RotationInput,
+  { misfit }: ExternalSource,
+  { keyID, certificate }: ExternalCertificate,
+): string | undefined {
+  const active = activeSlot(journal, "Root");
+  const isReplaced = active?.keyID === keyID && active.certificate !== certificate && now < active.notAfter;
+  if (!isReplaced || misfit === undefined) return undefined;
+  const issued = journal.slots.filter(
+    (slot) => slot.issuerKeyID === keyID && (slot.state !== "Retired" || now < endOfUse(slot)),
+  );
+  const chains = issued.map((slot) => [slot.certificate ?? [], slot.intermediates ?? []].flat());
+  return misfit(certificate, chains);
 }
 
 interface Successor {

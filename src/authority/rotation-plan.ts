@@ -5,6 +5,7 @@
 import type { Seconds } from "../core/brand.ts";
 import type { JwtAlgorithm } from "../jwt/jwt-svid.ts";
 import type { KeyAlgorithm, KeyId } from "../x509/keys.ts";
+import type { CertificatePem } from "../x509/pem.ts";
 import type { ExternalAuthority } from "./external-authority.ts";
 import type { RotationStep } from "./rotation-step.ts";
 import type { AuthorityKind, Journal } from "./slot.ts";
@@ -32,6 +33,14 @@ export interface ExternalSource {
   /** Undefined: nothing that can be used, for the reason in `problem`. */
   readonly authority?: Pick<ExternalAuthority, "root" | "issuing"> | undefined;
   readonly problem?: string | undefined;
+  /**
+   * Why chains in use (the issuing certificate, then its intermediates) would not be believed under another certificate of
+   * their root's key; undefined where they would.
+   */
+  readonly misfit?: (
+    root: CertificatePem,
+    chains: readonly (readonly CertificatePem[])[],
+  ) => string | undefined;
 }
 
 /** Why rotations are held. */

@@ -1,10 +1,13 @@
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { BroughtCa } from "../../../src/app/brought-ca.ts";
+import { Authority, type RotationOutcome } from "../../../src/authority/authority.ts";
 import type { ExternalFiles } from "../../../src/authority/external-authority.ts";
+import type { AuthorityPolicy } from "../../../src/authority/policy.ts";
 import { seconds } from "../../../src/core/brand.ts";
 import { Secret } from "../../../src/core/secret.ts";
 import type { TrustDomainPolicy } from "../../../src/registration/trust-domain-policy.ts";
-import { DAY, NOW, TRUST_DOMAIN } from "../../support/certificates.ts";
+import { MemoryStores, POLICY } from "../../support/authority-fakes.ts";
+import { DAY, type Forgery, NOW, TRUST_DOMAIN } from "../../support/certificates.ts";
 import {
   authority,
   type ExternalChain,
@@ -14,6 +17,7 @@ import {
   externalKeys,
 } from "../../support/external-ca.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
+import { fakeRandom } from "../../support/fake-random.ts";
 
 describe("BroughtCa", () => {
   let keys: ExternalKeys;
@@ -92,5 +96,47 @@ describe("BroughtCa", () => {
     await refresh();
     expect(brought.problem).toBeUndefined();
     expect(brought.current()?.authority).toBeDefined();
+  });
+
+  describe("with a new certificate for the key of its root", () => {
+    let signer: Authority;
+
+    beforeEach(async () => {
+      await refresh();
+      const { journalStore, keyStore } = new MemoryStores();
+      const policy = (): AuthorityPolicy => {
+        const external = brought.current();
+        return { ...POLICY, trustDomain: TRUST_DOMAIN, ...(external === undefined ? {} : { external }) };
+      };
+      signer = new Authority({ journalStore, keyStore, clock, random: fakeRandom(9), policy });
+      await signer.open();
+    });
+
+    const bring = async (root: Partial<Forgery>): Promise<RotationOutcome> => {
+      files = externalFiles(externalChain(keys, { root }), keys);
+      await refresh();
+      expect(brought.problem).toBeUndefined();
+      return signer.step(undefined, {});
+    };
+    const steps = ({ taken }: RotationOutcome): readonly string[] =>
+      taken.map(({ step, kind }) => step + kind);
+
+    it("takes it where what is in use is believed under it", async () => {
+      expect(steps(await bring({}))).toEqual(["RecertifyRoot", "RecertifyIssuing"]);
+    });
+
+    it("leaves it alone, with what is under it, where peers would refuse what is in use", async () => {
+      const before = signer.view();
+      const outcome = await bring({ subject: "renamed" });
+      expect(steps(outcome)).toEqual([]);
+      expect(signer.view().caPem).toBe(before.caPem);
+      expect(outcome.waiting).toContainEqual(
+        expect.objectContaining({
+          kind: "Root",
+          for: "policy",
+          message: expect.stringMatching(/was issued by "CN=root".*give the new root a key of its own/),
+        }),
+      );
+    });
   });
 });
