@@ -25,6 +25,7 @@ import { type ClusterSession, withCluster } from "../cluster-cli/session.ts";
 import { readBounded } from "../files.ts";
 import { spiffeIdOf } from "../inspect/certificate-faults.ts";
 import { type Content, isPrivateKey, KNOWN_FORMS, recognise } from "../inspect/content.ts";
+import { describeCross } from "../inspect/cross.ts";
 import { EXIT, type Io } from "../io.ts";
 import { flagOf, type GivenOptions, textOf } from "../options.ts";
 import { formatData, formatFields, outputFormat, type Paint, painter, visible } from "../output.ts";
@@ -163,6 +164,7 @@ function verifyChain(chain: readonly Certificate[], leaf: Certificate, demand: D
   const { trust, now, spiffeId } = demand;
   const named = spiffeIdOf(leaf);
   const trustDomain = demand.trustDomain ?? (named === undefined ? undefined : trustDomainOf(named));
+  const cross = describeCross(chain, trust.roots);
   const fields: Fields = [
     ["spiffeID", "SPIFFE ID", leaf.uris.join(", ")],
     ["notAfter", "Valid until", describeInstant(leaf.notAfter, now), toRfc3339(leaf.notAfter)],
@@ -172,6 +174,7 @@ function verifyChain(chain: readonly Certificate[], leaf: Certificate, demand: D
       "Bundle",
       `${trust.name} (${trust.form}, ${trust.roots.length} root${trust.roots.length === 1 ? "" : "s"})`,
     ],
+    ...(cross === undefined ? [] : [["crossCertificate", "Cross-signed", cross] as const]),
   ];
   const assumed =
     demand.trustDomain === undefined

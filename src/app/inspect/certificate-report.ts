@@ -17,6 +17,7 @@ import {
   roleOf,
   spiffeIdOf,
 } from "./certificate-faults.ts";
+import { describeCross, isCross } from "./cross.ts";
 import { type Fact, type Fault, fact, note, type Report, wrong } from "./report.ts";
 
 /** What the credential is checked against, where there is something. */
@@ -38,7 +39,7 @@ export function chainReport(chain: readonly Certificate[], now: Seconds, trust?:
   if (leaf === undefined) throw new TypeError("chainReport: expected a certificate");
   const role = roleOf(leaf);
   const parts = others.map((certificate, index) => {
-    const title = TITLES[roleOf(certificate)];
+    const title = titleOf(certificate);
     return {
       ...certificateReport(certificate, now),
       name: `${roleOf(certificate) === "leaf" ? "certificate" : title} ${index + 2}`,
@@ -53,6 +54,7 @@ export function chainReport(chain: readonly Certificate[], now: Seconds, trust?:
     faults: [
       ...own.faults,
       ...orderFaults(chain),
+      ...crossNotes(chain, trust),
       ...(trust === undefined || role !== "leaf" ? [] : trustFaults(chain, trust, now)),
     ],
     parts,
@@ -64,7 +66,7 @@ export function certificateReport(certificate: Certificate, now: Seconds): Repor
   const isSvid = role !== "leaf" || spiffeIdOf(certificate) !== undefined;
   return {
     kind: "certificate",
-    title: isSvid ? TITLES[role] : "X.509 certificate that is no SVID",
+    title: isSvid ? titleOf(certificate) : "X.509 certificate that is no SVID",
     facts: certificateFacts(certificate, now),
     faults: certificateFaults(certificate, role, now),
     parts: [],
@@ -128,6 +130,15 @@ function trustFact(trust: Roots | undefined): Fact {
   const shown =
     trust === undefined ? "not checked (--bundle FILE checks it)" : `checked against ${trust.name}`;
   return fact("trust", "Trust", trust === undefined ? "unchecked" : trust.name, shown);
+}
+
+function titleOf(certificate: Certificate): string {
+  return isCross(certificate) ? "cross certificate" : TITLES[roleOf(certificate)];
+}
+
+function crossNotes(chain: readonly Certificate[], trust: Roots | undefined): readonly Fault[] {
+  const text = describeCross(chain, trust?.roots);
+  return text === undefined ? [] : [note("cross", `certificate ${chain.length}: ${text}`)];
 }
 
 /** Each certificate must have been issued by the one after it (RFC 8446 §4.4.2). */
