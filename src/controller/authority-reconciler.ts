@@ -152,9 +152,13 @@ export class AuthorityReconciler {
   }
 
   async #look(isWanted: (slot: Slot) => boolean): Promise<Observation> {
-    const { authority, observer, refusals, policy } = this.#deps;
+    const { authority, observer, refusals, policy, desired } = this.#deps;
     const seen = await observer.look(authority.view().slots.filter(isWanted));
-    return withoutRefusing(seen, (consumer) => refusals.of(consumer), policy().rotation.propagation);
+    return withoutRefusing(seen, {
+      refusalOf: (consumer) => refusals.of(consumer),
+      propagation: policy().rotation.propagation,
+      namespaces: desired.bundleNamespaces().length,
+    });
   }
 
   /** Those that lack a key which is in use already: the rotation that went on without them is still under way. */

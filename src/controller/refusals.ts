@@ -114,6 +114,11 @@ export function consumerName({ kind, namespace, name }: ObjectRef): string {
   return `${kind} ${namespace}/${name}`;
 }
 
+/** Undefined for a replica. */
+function namespaceIn(consumer: string): string | undefined {
+  return /^(?:ConfigMap|Secret) ([^/]+)\//.exec(consumer)?.[1];
+}
+
 /** How soon who refuses is tried again: nobody tells when what is in the way goes. */
 export function retryRefusedAfter(propagation: Seconds): Seconds {
   return seconds(Math.min(MAX_RETRY, Math.max(MIN_RETRY, Math.floor(propagation / 2))));
@@ -124,15 +129,26 @@ export function withReason(consumer: string, refusal: Refusal | undefined): stri
   return refusal === undefined ? consumer : `${consumer} (${refusal.why}, since ${toRfc3339(refusal.since)})`;
 }
 
-/** What was observed, without those that have refused for three times the propagation: they are named and not waited for. */
+export interface Patience {
+  readonly refusalOf: (consumer: string) => Refusal | undefined;
+  readonly propagation: Seconds;
+  /** How many namespaces there are. */
+  readonly namespaces: number;
+}
+
+/**
+ * What was observed, without those that have refused for three times the propagation: they are named and not waited for. Unless
+ * they are most of the mesh: then a policy of the cluster or our own rights are at fault, and to go on would break all of it.
+ */
 export function withoutRefusing(
   observation: Observation,
-  refusalOf: (consumer: string) => Refusal | undefined,
-  propagation: Seconds,
+  { refusalOf, propagation, namespaces }: Patience,
 ): Observation {
   const isExcluded = (consumer: string): boolean => isOverdue(refusalOf(consumer), propagation);
   const excluded = new Set([...observation.lacking.values()].flatMap((names) => names.filter(isExcluded)));
-  if (excluded.size === 0) return observation;
+  const places = new Set([...excluded].flatMap((consumer) => namespaceIn(consumer) ?? []));
+  const isMost = excluded.size >= observation.consumers || places.size > Math.max(1, namespaces / 2);
+  if (excluded.size === 0 || isMost) return observation;
   const lacking = [...observation.lacking].map(([keyID, names]): [KeyId, readonly string[]] => [
     keyID,
     names.filter((name) => !excluded.has(name)),

@@ -71,7 +71,7 @@ describe("AuthorityReconciler", () => {
         look: async (slots) => {
           order.push("looked");
           return {
-            consumers: 1,
+            consumers: 2,
             lacking: new Map(slots.map(({ keyID }): [KeyId, readonly string[]] => [keyID, lacking])),
           };
         },

@@ -106,8 +106,12 @@ describe("Refusals", () => {
     const seen = (...lacking: readonly (readonly [KeyId, readonly string[]])[]): Observation => {
       return { lacking: new Map(lacking), consumers: 2 };
     };
-    const looked = (observation: Observation): Observation =>
-      withoutRefusing(observation, (consumer) => refusals.of(consumer), PROPAGATION);
+    const looked = (observation: Observation, namespaces = 3): Observation =>
+      withoutRefusing(observation, {
+        refusalOf: (consumer) => refusals.of(consumer),
+        propagation: PROPAGATION,
+        namespaces,
+      });
 
     it("names those that have refused for three times the propagation, with reason and time, and waits for them no longer", () => {
       const since = new Date(clock.now() * 1000).toISOString().replace(".000Z", "Z");
@@ -123,6 +127,21 @@ describe("Refusals", () => {
         consumers: 2,
         excluded: [`${BUNDLE} (exceeded quota, since ${since})`],
       });
+    });
+
+    it("waits on where everyone refuses, or all over the mesh: that is no tenant's doing", () => {
+      const others = ["ConfigMap blog/meshid-bundle", "Secret mail/smtp-tls"];
+      for (let passed = 0; passed <= 600; passed += 60) {
+        for (const other of others) refusals.note(other, "forbidden");
+        refusals.note(BUNDLE, "forbidden");
+        if (passed < 600) clock.jump(60);
+      }
+      const all = seen([root, [BUNDLE, ...others]]);
+      expect(looked({ ...all, consumers: 3 }, 8)).toEqual({ ...all, consumers: 3 });
+      expect(looked({ ...all, consumers: 9 }, 5)).toEqual({ ...all, consumers: 9 });
+      expect(looked({ ...all, consumers: 9 }, 6).excluded).toHaveLength(3);
+      const one = seen([root, [BUNDLE]]);
+      expect(looked(one, 1).excluded).toHaveLength(1);
     });
 
     it("counts a consumer again as soon as it carries the key", () => {

@@ -58,7 +58,8 @@ describe("clusterObserver", () => {
       if (round < 3) clock.jump(60);
     }
     const seen = await observer.look([{ kind: "Root", keyID: KEY }]);
-    const left = withoutRefusing(seen, (consumer) => refusals.of(consumer), PROPAGATION);
+    const refusalOf = refusals.of.bind(refusals);
+    const left = withoutRefusing(seen, { refusalOf, propagation: PROPAGATION, namespaces: 2 });
     expect(left.excluded).toHaveLength(10_000);
     expect(left.lacking.get(KEY)).toEqual(["more than 10000 consumers"]);
   });
