@@ -45,14 +45,14 @@ export function rotationCondition(progress: RotationProgress): NewCondition {
 export function emergency({ view, reissued, now }: RotationProgress): string | undefined {
   const { certificates, tokens } = reissued;
   const texts: string[] = [];
-  const root = view.distrusted.findLast(({ kind }) => kind !== "JWT");
+  const root = lastDistrusted(view, ({ kind }) => kind !== "JWT");
   if (root !== undefined && certificates.refused > 0) {
     const renewed = shareOf(certificates.total - certificates.refused, certificates.total);
     const who = `${renewed} identities have their new certificate${stillWithout(certificates)}`;
     const what = "until a workload has its own, peers refuse it";
     texts.push(`${distrusted(root)}: ${who}; ${what}`);
   }
-  const jwt = view.distrusted.findLast(({ kind }) => kind === "JWT");
+  const jwt = lastDistrusted(view, ({ kind }) => kind === "JWT");
   if (jwt !== undefined && (tokens.refused > 0 || now < jwt.at + JWKS_CACHES.istiod)) {
     const renewed = shareOf(tokens.total - tokens.refused, tokens.total);
     const who = `${renewed} tokens are signed anew${stillWithout(tokens)}, and verifiers refuse the others`;
@@ -161,6 +161,15 @@ function retiring({ view, waiting }: RotationProgress): Told | undefined {
     reason: "Retiring",
     message: `published until nothing that they signed is alive: ${named(names)}`,
   };
+}
+
+/** The one that was named: what lay beside it and went with it stands behind it in the journal. */
+function lastDistrusted(
+  { distrusted: all }: Pick<AuthorityView, "distrusted">,
+  isWanted: (one: AuthorityView["distrusted"][number]) => boolean,
+): AuthorityView["distrusted"][number] | undefined {
+  const wanted = all.filter(isWanted);
+  return wanted.find(({ at }) => at === wanted.at(-1)?.at);
 }
 
 function distrusted({ kind, keyID, at }: AuthorityView["distrusted"][number]): string {

@@ -165,7 +165,7 @@ function conditionsOf(input: TrustDomainStatusInput): readonly NewCondition[] {
 function readyCondition({ specProblem }: TrustDomainStatusInput, authority: NewCondition): NewCondition {
   if (authority.status !== "True") return condition("Ready", "False", "Pending", authority.message);
   if (specProblem === undefined) return condition("Ready", "True", "Issued", "credentials are issued");
-  const message = `the rules so far stay in force, since the spec as it is now cannot be served: ${specProblem}`;
+  const message = `what was in force goes on, since what is asked for now cannot be served: ${specProblem}`;
   return condition("Ready", "True", "Degraded", message);
 }
 

@@ -175,6 +175,14 @@ describe("an emergency", () => {
     expect(text).toContain("(still without: shop/a, shop/b)");
   });
 
+  it("names the key that was named, not what lay beside it and went with it", () => {
+    const one = (name: string, offset: number) => distrust("JWT", name, offset).distrusted;
+    const all = [...one("earlier", 100), ...one("stolen", 900), ...one("beside", 900)];
+    const view = { ...progressOf().view, distrusted: all };
+    const text = emergency(progressOf({ view, reissued: reissued({ total: 9, refused: 9 }, "tokens") }));
+    expect(text).toMatch(new RegExp(`^JWT key ${keyID("stolen")} was distrusted`));
+  });
+
   it("is none in a later rotation, whose certificates are all accepted", () => {
     const view = distrust("Root", "stolen", -9000);
     const progress = progressOf({ view, reissued: reissued({ total: 9, fromActive: 2 }) });
