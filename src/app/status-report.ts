@@ -5,6 +5,7 @@
 import type { Seconds } from "../core/brand.ts";
 import { parseRfc3339 } from "../core/clock.ts";
 import { OperatorError, quoted } from "../core/errors.ts";
+import type { Condition } from "../registration/conditions.ts";
 import type { AuthorityStatus, ServiceIdentityStatus } from "../registration/service-identity.ts";
 import type { Io } from "./io.ts";
 import type { ObservedIdentities, ObservedIdentity, ObservedTrustDomain } from "./observed-objects.ts";
@@ -27,6 +28,7 @@ export interface StatusQuestion {
 
 export const STATUS_FORMATS = ["table", "wide", "json", "yaml"] as const;
 const COLUMNS = ["NAMESPACE", "NAME", "READY", "SPIFFE-ID", "SECRET", "EXPIRES", "AGE"];
+const CONDITION_COLUMNS = ["CONDITION", "STATUS", "REASON", "MESSAGE"];
 const WIDE_COLUMNS = ["REASON", "MTLS", "RENEWS", "SERIAL", "MESSAGE"];
 const AUTHORITY_COLUMNS = [
   "KIND",
@@ -58,14 +60,31 @@ export function printStatus(
     ...(isWide ? wideCells(identity, now) : []),
   ]);
   const table = identities.length === 0 ? "No identities.\n" : formatTable(header, rows, paint);
-  const authorities = trustDomain?.status.authorities ?? [];
-  if (trustDomain === undefined || authorities.length === 0) return table;
+  if (trustDomain === undefined) return table;
+  return table + authorityTable(trustDomain, now, paint) + conditionTable(trustDomain, paint);
+}
+
+function authorityTable(trustDomain: ObservedTrustDomain, now: Seconds, paint: Paint): string {
+  const authorities = trustDomain.status.authorities ?? [];
+  if (authorities.length === 0) return "";
   const head = `\n${paint("bold", `Authority of ${trustDomain.name}`)}\n${rotationLine(trustDomain, now, paint)}`;
-  return `${table}${head}${formatTable(
-    AUTHORITY_COLUMNS,
-    authorities.map((each) => authorityCells(each, now)),
-    paint,
-  )}`;
+  const cells = authorities.map((each) => authorityCells(each, now));
+  return head + formatTable(AUTHORITY_COLUMNS, cells, paint);
+}
+
+function conditionTable({ name, status: { conditions = [] } }: ObservedTrustDomain, paint: Paint): string {
+  // A rotation that is under way stands above its keys.
+  const shown = conditions.filter(({ type, status }) => type !== "RotationInProgress" || status !== "True");
+  if (shown.length === 0) return "";
+  const head = `\n${paint("bold", `TrustDomain ${name}`)}\n`;
+  return head + formatTable(CONDITION_COLUMNS, shown.map(conditionCells), paint);
+}
+
+function conditionCells({ type, status, reason, message }: Condition): readonly Cell[] {
+  const isWrong = status !== "True" && type !== "RotationInProgress";
+  const shown: Cell = isWrong ? { text: status, style: "bad" } : { text: status };
+  const why: Cell = reason === "Degraded" ? { text: reason, style: "warn" } : { text: reason };
+  return [{ text: type }, shown, why, { text: message }];
 }
 
 /** What is going on among the keys, and since when; nothing where nothing is. */

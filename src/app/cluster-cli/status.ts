@@ -2,11 +2,10 @@
  * `meshid status [NAME]` of a cluster.
  */
 
-import type { Condition } from "../../registration/conditions.ts";
 import type { ServiceIdentity, TrustDomainObject } from "../../registration/service-identity.ts";
 import { EXIT, type Io } from "../io.ts";
 import { type GivenOptions, isSet } from "../options.ts";
-import { type Cell, formatData, formatTable, outputFormat, type Paint, painter } from "../output.ts";
+import { formatData, outputFormat, painter } from "../output.ts";
 import {
   isHealthy,
   printStatus,
@@ -19,8 +18,6 @@ import {
 } from "../status-report.ts";
 import { listClusterIdentities, servedTrustDomain, toObserved, toObservedTrustDomain } from "./identities.ts";
 import { type ClusterSession, isForbidden, OR_LOCAL, withCluster } from "./session.ts";
-
-const CONDITION_COLUMNS = ["CONDITION", "STATUS", "REASON", "MESSAGE"];
 
 /** @throws INVALID_CONFIGURATION for an unknown NAME, or where meshid is not installed; KubeApiError, CLUSTER_UNREACHABLE. */
 export function runClusterStatus(options: GivenOptions, io: Io): Promise<number> {
@@ -45,10 +42,7 @@ export async function clusterStatus(session: ClusterSession, options: GivenOptio
   if (format === "json" || format === "yaml") {
     const data = { ...statusData(findings), server: session.server, notes };
     io.stdout.write(await formatData(data, format));
-  } else {
-    const paint = painter(io);
-    io.stdout.write(printStatus(findings, format === "wide", paint) + conditionTable(trustDomain, paint));
-  }
+  } else io.stdout.write(printStatus(findings, format === "wide", painter(io)));
   tellWhatIsOff(findings, io);
   for (const note of notes) io.stderr.write(`meshid status: ${note}\n`);
   return isHealthy(findings) && notes.every((note) => note !== NO_TRUST_DOMAIN) ? EXIT.ok : EXIT.checkFailed;
@@ -87,20 +81,4 @@ async function trustDomainFor(
     notes.push("the TrustDomain is not shown, you may not list TrustDomains");
     return undefined;
   }
-}
-
-function conditionTable(trustDomain: TrustDomainObject | undefined, paint: Paint): string {
-  // A rotation that is under way stands above its keys.
-  const conditions = (trustDomain?.status?.conditions ?? []).filter(
-    ({ type, status }) => type !== "RotationInProgress" || status !== "True",
-  );
-  if (trustDomain === undefined || conditions.length === 0) return "";
-  const head = `\n${paint("bold", `TrustDomain ${trustDomain.metadata.name}`)}\n`;
-  return head + formatTable(CONDITION_COLUMNS, conditions.map(conditionCells), paint);
-}
-
-function conditionCells({ type, status, reason, message }: Condition): readonly Cell[] {
-  const isWrong = status !== "True" && type !== "RotationInProgress";
-  const shown: Cell = isWrong ? { text: status, style: "bad" } : { text: status };
-  return [{ text: type }, shown, { text: reason }, { text: message }];
 }

@@ -29,7 +29,10 @@ describe("meshid status", () => {
         "Rotation in progress, begun 10 hours ago: WaitingForConsumers: 2 lack it\n" +
         "KIND   KEY-ID   STATE      EXPIRES   SIGNED-UNTIL   SINCE          WAITS-UNTIL   WAITING-FOR\n" +
         "Root   aabbcc   Active     in 300d   in 30d         23 days ago    -             -\n" +
-        "Root   ddeeff   Prepared   in 361d   -              10 hours ago   in 2h         2 consumers lack it\n",
+        "Root   ddeeff   Prepared   in 361d   -              10 hours ago   in 2h         2 consumers lack it\n" +
+        "\nTrustDomain cluster.local\n" +
+        "CONDITION   STATUS   REASON   MESSAGE\n" +
+        "Ready       True     Issued   all is well\n",
     );
     expect(stderr).toMatch(/^No meshid process serves .*: nothing is renewed\. Start it with: meshid local/);
     expect(code).toBe(0);
@@ -174,7 +177,7 @@ describe("meshid renew and rotate", () => {
     [
       "a kind that has no active key",
       ["rotate", "jwt", "--compromised", "--confirm", "cluster.local"],
-      /shows no active jwt key/,
+      /shows no active JWT key/,
     ],
     [
       "a confirmation of nothing",
