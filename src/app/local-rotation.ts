@@ -42,7 +42,7 @@ export function localTarget(places: Places, io: Io): RotationTarget {
     untaken: () => untakenLocally(places, { start, io }),
     carriedOut: () => carriedOutLocally(places),
     remedy: "meshid status shows it.",
-    placeOf: (secret) => `meshid-system/${secret}/ beside the identities`,
+    placeOf: (secret) => `meshid-system/${secret}/ in the directory of the identities`,
     data: () => placesData(places),
     byHand: (kind, keyID) =>
       `the annotation meshid.dev/distrust-${kind.toLowerCase()}: ${keyID} in the file of the TrustDomain`,

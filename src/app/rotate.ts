@@ -118,7 +118,7 @@ async function distrust(
   const active = activeKey(status, rotation.kind);
   if (active === undefined)
     throw usage(
-      `the TrustDomain ${name} shows no active ${rotation.word} key that could be distrusted; expected one that a running meshid has reported on (meshid status, meshid doctor)`,
+      `the TrustDomain ${name} shows no active ${kindWord(rotation)} key that could be distrusted; expected one that a running meshid has reported on (meshid status, meshid doctor)`,
     );
   const last = await earlierEmergency(asking, before);
   const keyID = last ?? active.keyID;
@@ -232,7 +232,9 @@ function sentence(
   if (isInterrupted)
     return `${requested}, which goes on by itself: ${progress.text}. meshid status shows where it stands.`;
   if (progress.isHopeless === true) return `${requested}. ${progress.text}`;
-  return `${requested}, and it is not done yet: ${progress.text}. It goes on by itself; ${target.remedy}`;
+  const next =
+    progress.isFaulty === true ? "It goes on by itself once that is mended" : "It goes on by itself";
+  return `${requested}, and it is not done yet: ${progress.text}. ${next}; ${target.remedy}`;
 }
 
 function usage(message: string): OperatorError {

@@ -9,7 +9,7 @@ import type { ObservedIdentity } from "../observed-objects.ts";
 import { type Cell, wrap } from "../output.ts";
 import type { Progress } from "./follow.ts";
 import { grouped, progressBar } from "./panel.ts";
-import { type AskedRotation, activeKey, faultIn, type Rotation } from "./rotation.ts";
+import { type AskedRotation, activeKey, faultIn, kindWord, type Rotation } from "./rotation.ts";
 
 export interface Distrust extends AskedRotation {
   readonly oldKey: string;
@@ -66,13 +66,14 @@ export function distrustProgress(
   const isGone = status.authorities?.every(({ keyID }) => keyID !== oldKey) ?? false;
   const what = kind === "JWT" ? "tokens" : "certificates";
   const fault = faultIn(status);
-  if (!isGone) return { isDone: false, text: fault ?? `asked for; ${untaken}` };
+  const faulty = fault === undefined ? {} : ({ isFaulty: true } as const);
+  if (!isGone) return { isDone: false, text: fault ?? `asked for; ${untaken}`, ...faulty };
   const active = activeKey(status, kind)?.keyID ?? "no key";
   const gone = `${oldKey} is out of every bundle, ${active} signs`;
   if (count === undefined) return { isDone: true, text: `${gone}; you may not see whose ${what} are new` };
   if (count.left.length === 0) return { isDone: true, text: `${gone}; ${amount(count)} have new ${what}` };
   const waits = `${gone}; new ${what} for ${amount(count)}`;
-  return { isDone: false, text: fault === undefined ? waits : `${waits}; ${fault}` };
+  return { isDone: false, text: fault === undefined ? waits : `${waits}; ${fault}`, ...faulty };
 }
 
 /** For the live table. */
@@ -102,7 +103,7 @@ export function requireConfirmation(
     confirm === undefined ? "--confirm: is missing" : `--confirm: ${quoted(confirm)} is not the trust domain`;
   const { breaks, holds } = kind === "JWT" ? JWT_EFFECTS : ROOT_EFFECTS;
   const text = [
-    `${problem}; expected --confirm ${name}, which says that you accept this for the ${word} key ${keyID}:`,
+    `${problem}; expected --confirm ${name}, which says that you accept this for the ${kindWord({ kind, word })} key ${keyID}:`,
     ...breaks.flatMap((effect) => item("breaks", effect)),
     ...holds.flatMap((effect) => item("holds", effect)),
     ...item(

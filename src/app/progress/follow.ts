@@ -16,6 +16,8 @@ export interface Progress extends Shown {
   readonly isDone: boolean;
   /** Nothing will come of waiting longer. */
   readonly isHopeless?: true;
+  /** It goes on only once somebody has mended what the text names. */
+  readonly isFaulty?: true;
 }
 
 export interface Followed {

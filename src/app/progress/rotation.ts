@@ -43,7 +43,7 @@ export function rotationProgress(status: TrustDomainStatus, asked: AskedRotation
   if (isReplaced && issuing?.issuerKeyID === active.keyID)
     return { isDone: true, text: `root ${active.keyID} and issuing key ${issuing.keyID} under it sign now` };
   const fault = faultIn(status);
-  if (fault !== undefined) return { isDone: false, text: fault };
+  if (fault !== undefined) return { isDone: false, text: fault, isFaulty: true };
   if (isReplaced) return { isDone: false, text: `root ${active.keyID} is active; ${issuingText(status)}` };
   const text = isHonoured ? preparedText(status, kind) : untakenText(asked, active);
   return { isDone: false, text };
@@ -51,9 +51,10 @@ export function rotationProgress(status: TrustDomainStatus, asked: AskedRotation
 
 /** What keeps the authority from working at all. */
 export function faultIn(status: TrustDomainStatus): string | undefined {
-  const fault = status.conditions?.find(({ type, status: value }) => {
-    return (type === "AuthorityReady" || type === "Ready") && value === "False";
-  });
+  const faults = status.conditions?.filter(({ status: value }) => value === "False") ?? [];
+  // Ready only repeats what the authority says.
+  const fault =
+    faults.find(({ type }) => type === "AuthorityReady") ?? faults.find(({ type }) => type === "Ready");
   return fault === undefined ? undefined : `${fault.type} is False: ${fault.reason}: ${fault.message}`;
 }
 

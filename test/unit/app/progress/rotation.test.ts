@@ -62,7 +62,20 @@ describe("rotationProgress of an issuing key", () => {
       "AuthorityReady is False: ClockSkew: set it",
     ],
   ])("says where a request stands that %s", (_, after, isDone, text) => {
-    expect(rotationProgress(after, asked)).toEqual({ isDone, text });
+    expect(rotationProgress(after, asked)).toMatchObject({ isDone, text });
+  });
+
+  it("tells a fault by the condition that has its reason, and that somebody has to mend it", () => {
+    const conditions = [
+      condition("Ready", "False", "Pending", "gone"),
+      condition("AuthorityReady", "False", "JournalMissing", "gone"),
+    ];
+    expect(rotationProgress(statusOf({ conditions }), asked)).toEqual({
+      isDone: false,
+      text: "AuthorityReady is False: JournalMissing: gone",
+      isFaulty: true,
+    });
+    expect(rotationProgress(statusOf(honoured), asked)).not.toHaveProperty("isFaulty");
   });
 });
 
