@@ -110,7 +110,7 @@ function keyVerdict(
 ): Verdict {
   const slots = all.filter((slot) => slot.kind === kind);
   const active = slots.find(({ state }) => state === "Active");
-  const word = kind === "JWT" ? "jwt" : kind.toLowerCase();
+  const word = kind === "JWT" ? "JWT" : kind.toLowerCase();
   const see = "see the checks leader, trust-domain and rotation";
   if (active === undefined) return failed(`no ${word} key is active`, see);
   const [notBefore, notAfter] = [parseRfc3339(active.notBefore), parseRfc3339(active.notAfter)];
@@ -145,7 +145,7 @@ function remedyFor({
   if (hasSuccessor) return `look at the consumers that it waits for; ${see}`;
   if (secret !== undefined)
     return `write a new tls.crt, tls.key and ca.crt into the Secret ${secret} of the operator's namespace: it comes from another CA, and meshid makes none`;
-  return `${see}; meshid rotate ${word} asks for one`;
+  return `${see}; meshid rotate ${word.toLowerCase()} asks for one`;
 }
 
 export function checkBundles(facts: Facts): Verdict {

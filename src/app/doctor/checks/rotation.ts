@@ -50,7 +50,10 @@ function pauseVerdict(domain: TrustDomainObject, condition: Condition, now: Seco
   if (!isPaused) return undefined;
   const slots = domain.status?.authorities ?? [];
   const due = KINDS.flatMap((kind) => dueWords(kind, slots, now) ?? []);
-  if (due.length === 0) return ok("rotations are paused, and none is due");
+  if (due.length === 0) {
+    const held = condition.reason === "Paused" ? `: ${condition.message}` : "";
+    return ok(`rotations are held back, and none is due by itself${held}`);
+  }
   return warning(
     `rotations are held back (${condition.message}), and ${due.join("; ")}`,
     "choose the hour yourself while there is time: spec.rotation.paused: false, or wider maintenanceWindows",
@@ -65,7 +68,7 @@ function dueWords(kind: AuthorityKind, all: readonly AuthorityStatus[], now: Sec
     instantOfLife(active, share),
   );
   if (from === undefined || half === undefined || now < half) return undefined;
-  const word = kind === "JWT" ? "jwt" : kind.toLowerCase();
+  const word = kind === "JWT" ? "JWT" : kind.toLowerCase();
   const isPrepared = slots.some(({ state }) => state === "Prepared");
   const limit = isPrepared ? latest : hold;
   const what = isPrepared ? "is used" : "is prepared";

@@ -334,7 +334,7 @@ describe("a fault", () => {
           }),
         ]),
       }),
-      /jwt key .*no successor yet/,
+      /JWT key .*no successor yet/,
     ],
     [
       "authority-keys",
@@ -405,7 +405,7 @@ describe("a fault", () => {
           }),
         ]),
       }),
-      /held back \(held: outside of the windows\), and the successor of the jwt key is used in 1h45m .* at the latest/,
+      /held back \(held: outside of the windows\), and the successor of the JWT key is used in 1h45m .* at the latest/,
     ],
     [
       "rotation",
