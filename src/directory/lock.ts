@@ -78,7 +78,7 @@ function openLock(stateDir: string): DatabaseSync | undefined {
 function lockedBy(stateDir: string): OperatorError {
   const pid = readPid(stateDir) ?? 0;
   const who = pid !== 0 && isAlive(pid) ? `pid ${pid}` : "another process";
-  const message = `the state ${stateDir} is held by ${who}: stop it, or give this one a state of its own with --state`;
+  const message = `the state ${stateDir} is held by ${who}: stop it first; other identities need a state of their own (--state)`;
   return new OperatorError("STATE_LOCKED", message, { details: { pid, path: stateDir } });
 }
 

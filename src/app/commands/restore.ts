@@ -64,10 +64,9 @@ async function restore(vault: Vault, backup: Backup, { options, io }: Asked): Pr
 }
 
 function lossy({ losses }: RestorePlan, { createdAt }: Backup, { clock }: Vault): OperatorError {
-  const age = `${toRfc3339(createdAt)}, ${describeInstant(createdAt, clock.now())}`;
   return invalidInput(
     "--accept-loss",
-    `is missing, and nothing was restored: the backup (of ${age}) is older than what is published. ${losses.map(describeLoss).join("; ")}`,
+    `is missing, and nothing was restored: the backup, made ${describeInstant(createdAt, clock.now())}, is older than what is published: ${losses.map(describeLoss).join("; ")}`,
     "a newer backup, or --accept-loss to go on with this one",
   );
 }
