@@ -60,7 +60,7 @@ function planKind(
   if (replacements !== undefined) return { step: "Distrust", kind, keyIDs, replacements };
   const [first] = named;
   if (first !== undefined) {
-    const message = `is not to be trusted any more, but nothing can take its place: put another CA into ${policy.external?.place ?? "its Secret"}`;
+    const message = `is not to be trusted any more, but nothing can take its place: put another CA into ${policy.external?.place ?? "its Secret"}, with another key in tls.key`;
     draft.waiting.push({ kind, keyID: first.keyID, for: "policy", message });
   }
   return undefined;
@@ -89,6 +89,9 @@ function rootReplacements(
   if (external !== undefined) {
     const found = external.authority;
     if (found === undefined || isDistrusted({ journal, distrusted: new Set(keyIDs) }, found.root.keyID))
+      return undefined;
+    // It may be the very key that was stolen, and all that a thief lacks then is its new certificate, which every leaf carries.
+    if (journal.slots.some((slot) => slot.keyID === found.issuing.keyID && fallsWith(slot, keyIDs)))
       return undefined;
     return choose(lost, broughtRoot(found, fresh.reason), broughtIssuing(found, fresh.reason));
   }

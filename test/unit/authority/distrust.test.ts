@@ -212,6 +212,24 @@ describe("planRotation with a key that was stolen", () => {
     expect(after.distrusted).toEqual([{ kind: "Root", keyID: ROOT, at: NOW }]);
   });
 
+  it("waits where another root was brought with the issuing key of before, which may be the one that was stolen", () => {
+    const journal = changeSlot(journalOf(), ROOT, { external: true });
+    const authority = brought("next");
+    const issuing = { ...authority.issuing, keyID: ISSUING };
+    const policy: RotationPolicy = {
+      ...POLICY,
+      external: { place: PLACE, authority: { ...authority, issuing } },
+    };
+    const { steps, waiting } = plan([ROOT], { journal, policy });
+    expect(steps.filter(({ step }) => step === "Distrust")).toEqual([]);
+    expect(waiting).toContainEqual(
+      expect.objectContaining({
+        kind: "Root",
+        message: expect.stringContaining("with another key in tls.key"),
+      }),
+    );
+  });
+
   it("is not taken back from the CA that brings it again, whatever is asked for by then", () => {
     const after = carriedOut(journalOf(), plan([ROOT]));
     const policy: RotationPolicy = { ...POLICY, external: { place: PLACE, authority: brought("root1") } };
