@@ -138,7 +138,8 @@ function authorityEvents(
   return {
     rotationStep: (step, keyID) => {
       metrics.increment("meshid_rotation_step_total", { kind: step.kind, step: step.step });
-      const kid = keyID ?? ("keyID" in step ? step.keyID : undefined);
+      const made = "made" in step ? step.made : undefined;
+      const kid = keyID ?? ("keyID" in step ? step.keyID : made?.keyID);
       const fields = { kind: step.kind, step: step.step, ...(kid === undefined ? {} : { kid }) };
       if (step.step === "Activate" && step.forced !== undefined) {
         audit.warn(
@@ -151,8 +152,8 @@ function authorityEvents(
           "took a rotation step",
         );
       }
-      if ("made" in step && step.made.crossProblem !== undefined) {
-        const explanation = step.made.crossProblem;
+      if (made?.crossProblem !== undefined) {
+        const explanation = made.crossProblem;
         audit.warn({ ...fields, explanation }, "made a root without a cross certificate");
       }
     },

@@ -48,7 +48,9 @@ describe("AuthorityReconciler", () => {
     [order, errors, asked, lacking, specProblem] = [[], [], {}, [], undefined];
     distrusted = new Set();
     otherRoots = [];
-    authority = new Authority({ journalStore, keyStore, clock, random: fakeRandom(9), policy: () => POLICY });
+    const authorityPolicy = { ...POLICY, crossSignRoots: true };
+    const deps = { journalStore, keyStore, clock, random: fakeRandom(9), policy: () => authorityPolicy };
+    authority = new Authority(deps);
     await authority.open();
     const policy = (): ReturnType<typeof trustDomainPolicy> =>
       trustDomainPolicy(world.domain, { mode: "local", clusterDomain: "cluster.local" });
@@ -139,6 +141,23 @@ describe("AuthorityReconciler", () => {
       "True Published",
     ]);
     expect([states("Root"), states("Issuing"), states("JWT")]).toEqual([["Active"], ["Active"], ["Active"]]);
+  });
+
+  it("has every chain looked at when a root is distrusted that no bundle has any more, for it may vouch in them", async () => {
+    await reconcile();
+    const former = authority.view().slots.find(({ kind }) => kind === "Root")?.keyID ?? "";
+    asked = { Root: "a" };
+    for (let rounds = 0; rounds < 3; rounds++) {
+      await reconcile();
+      clock.jump(POLICY.propagation);
+    }
+    await reconcile();
+    expect(states("Root")).toEqual(["Active"]);
+    expect(authority.view().slots.map(({ keyID }) => keyID)).not.toContain(former);
+    order = [];
+    distrusted = new Set([former]);
+    await reconcile();
+    expect(order.slice(0, 2)).toEqual(["Distrust", "published"]);
   });
 
   it("tells consumers of a new key before it looks whether they have it", async () => {

@@ -128,6 +128,28 @@ describe("makeEvents", () => {
     ]);
   });
 
+  it("says why a root has no cross certificate that was asked for", () => {
+    const { events, records } = bench();
+    events.rotationStep({
+      step: "Prepare",
+      kind: "Root",
+      reason: "Requested",
+      algorithm: "ECDSA-P256",
+      notBefore: seconds(1),
+      notAfter: seconds(9),
+      made: { keyID: "cd34" as never, publicKey: "", crossProblem: "the private key is missing" },
+    });
+    expect(records()).toMatchObject([
+      { level: "info", step: "Prepare" },
+      {
+        level: "warn",
+        kid: "cd34",
+        msg: "made a root without a cross certificate",
+        explanation: "the private key is missing",
+      },
+    ]);
+  });
+
   it("shows the life of the last of each kind and state, and 0 again when the slots are gone", async () => {
     const { events, samples } = bench();
     const [begin, end] = ["not_before", "not_after"].map(
