@@ -20,6 +20,10 @@ import type { Vault } from "../recovery/vault.ts";
 const BREAKS =
   "every credential that was issued before is refused by whoever has the new bundle, and the new ones by whoever has it not yet";
 
+/** Without its records a directory is nobody's to meshid, and it replaces nothing of others. */
+const UNOWNED =
+  "STATE/objects.json is gone or damaged, so meshid does not know what in OUT is its own, and leaves it alone (SecretConflict). Move aside a damaged objects.json, and each OUT/<namespace>/<secretName> and PeerAuthentication manifest that an identity is to have anew.";
+
 /**
  * @throws INVALID_INPUT (--new-root or --confirm), CONFLICT (the journal is good), JOURNAL_VERSION_UNSUPPORTED,
  * INVALID_CONFIGURATION, STATE_LOCKED, STORAGE_FAILED, CLUSTER_UNREACHABLE.
@@ -64,6 +68,7 @@ async function bootstrap(vault: Vault, options: GivenOptions, io: Io): Promise<n
   );
   const kept = await vault.journals.replace(found, journal);
   io.stdout.write(await report(journal, { vault, kept, options }));
+  if ((await vault.records.lacking()).includes("objects.json")) io.stderr.write(`${UNOWNED}\n`);
   return EXIT.ok;
 }
 

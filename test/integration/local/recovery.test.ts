@@ -434,6 +434,21 @@ describe("a new root", () => {
   );
 
   it(
+    "says where nothing in OUT is known to be its own, and how identities are served all the same",
+    async () => {
+      await using work = await served();
+      rmSync(work.state, { recursive: true });
+      const { code, stderr } = await bootstrap(work, ...CONFIRMED);
+      expect([code, stderr]).toEqual([0, expect.stringMatching(/objects\.json is gone .* Move aside/)]);
+      expect((await serve(work)).code).toBe(1);
+      for (const name of ["payments-tls", "payments-jwt"])
+        rmSync(join(work.out, "shop", name), { recursive: true, force: true });
+      expect((await serve(work)).code).toBe(0);
+    },
+    LIMIT,
+  );
+
+  it(
     "leaves old certificates accepted where the old root was published beside it",
     async () => {
       await using work = await served();
