@@ -13,6 +13,8 @@ export interface Refusal {
   /** Completes "Secret shop/payments-tls: …". */
   readonly why: string;
   readonly since: Seconds;
+  /** As `since`, but from the last time that it was seen current; absent: never. */
+  readonly resumed?: Seconds | undefined;
   /** Until when that is known: when it was last met with, or held back for it. */
   readonly last: Seconds;
 }
@@ -33,7 +35,10 @@ const PATIENCE = 3;
  */
 const MAX_GAP = seconds(600);
 const [MIN_RETRY, MAX_RETRY] = [5, 60];
-/** What was changed back again and again counts as left alone after this long. */
+/**
+ * What was refused or changed back counts as taken after this long: several looks at the consumers. Who gives way for a moment,
+ * between two looks, has refused all the time, as long as the propagation is no shorter than this.
+ */
 const CALM = seconds(120);
 /** Those beyond hold a rotation to its end, like anyone who is merely slow. */
 const MAX_KNOWN = 10_000;
@@ -59,13 +64,11 @@ export class Refusals {
     this.#note(consumer, { why: REVERTED, heldUntil });
   }
 
-  /** A consumer holds what it should. Where others kept changing it that counts once it lasts. */
+  /** A consumer holds what it should. That it has refused is over once this lasts. */
   clear(consumer: string): void {
     const known = this.#known.get(consumer);
-    if (known === undefined) return;
-    if (known.heldUntil === undefined) this.#known.delete(consumer);
-    else if (known.calmSince === undefined)
-      this.#known.set(consumer, { ...known, calmSince: this.#clock.now() });
+    if (known === undefined || known.calmSince !== undefined) return;
+    this.#known.set(consumer, { ...known, calmSince: this.#clock.now() });
   }
 
   /** Nothing is to be written for a consumer any more. */
@@ -76,9 +79,11 @@ export class Refusals {
   of(consumer: string): Refusal | undefined {
     const known = this.#known.get(consumer);
     if (known === undefined || this.#isOver(known)) return undefined;
-    const { why, since, last, heldUntil = last, calmSince = heldUntil } = known;
+    // What takes it at present is in nobody's way, unless others keep changing it.
+    if (known.heldUntil === undefined && known.calmSince !== undefined) return undefined;
+    const { why, since, resumed, last, heldUntil = last, calmSince = heldUntil } = known;
     const held = Math.min(this.#clock.now(), heldUntil, calmSince);
-    return { why, since, last: seconds(Math.max(last, held)) };
+    return { why, since, resumed, last: seconds(Math.max(last, held)) };
   }
 
   /** Those that have refused for so long that nobody waits for them any more. */
@@ -86,17 +91,21 @@ export class Refusals {
     return [...this.#known.keys()].filter((consumer) => isOverdue(this.of(consumer), propagation));
   }
 
+  /** How many refuse at present. */
   get size(): number {
-    return this.#known.size;
+    return [...this.#known.keys()].filter((consumer) => this.of(consumer) !== undefined).length;
   }
 
   #note(consumer: string, found: Pick<Known, "why" | "heldUntil">): void {
     const now = this.#clock.now();
-    const before = this.of(consumer);
+    const known = this.#known.get(consumer);
+    const before = known === undefined || this.#isOver(known) ? undefined : known;
     if (before === undefined && this.#known.size >= MAX_KNOWN) this.#prune();
     if (!this.#known.has(consumer) && this.#known.size >= MAX_KNOWN) return;
     const why = found.why.slice(0, MAX_WHY).toWellFormed();
-    this.#known.set(consumer, { ...found, why, since: before?.since ?? now, last: now });
+    const isResumed = before?.calmSince !== undefined && before.heldUntil === undefined;
+    const resumed = isResumed ? now : before?.resumed;
+    this.#known.set(consumer, { ...found, why, since: before?.since ?? now, resumed, last: now });
   }
 
   #isOver({ calmSince, last }: Known): boolean {
@@ -162,5 +171,8 @@ export function withoutRefusing(
 
 /** As long as it is known to have been so. */
 function isOverdue(refusal: Refusal | undefined, propagation: Seconds): boolean {
-  return refusal !== undefined && refusal.last - refusal.since >= PATIENCE * propagation;
+  if (refusal === undefined) return false;
+  const { since, resumed = since } = refusal;
+  const from = propagation < CALM ? resumed : since;
+  return refusal.last - from >= PATIENCE * propagation;
 }

@@ -38,12 +38,34 @@ describe("Refusals", () => {
     expect(isOverdue()).toBe(true);
   });
 
-  it("begins anew when the consumer has taken something", () => {
+  it("begins anew when the consumer has taken something, and keeps it", () => {
     refuseFor(600);
     refusals.clear(BUNDLE);
     expect([refusals.of(BUNDLE), isOverdue()]).toEqual([undefined, false]);
+    clock.jump(120);
     refusals.note(BUNDLE, "exceeded quota");
     expect(isOverdue()).toBe(false);
+  });
+
+  it("goes on where the consumer gives way for a moment, whatever it refuses for then", () => {
+    refuseFor(540);
+    refusals.clear(BUNDLE);
+    clock.jump(59);
+    expect(refusals.of(BUNDLE)).toBeUndefined();
+    refusals.note(BUNDLE, "exceeded quota");
+    expect(isOverdue()).toBe(false);
+    clock.jump(1);
+    refusals.note(BUNDLE, "exceeded quota");
+    expect(isOverdue()).toBe(true);
+  });
+
+  it("begins anew after each moment where the propagation is so short that a moment is long", () => {
+    refuseFor(540);
+    refusals.clear(BUNDLE);
+    refusals.note(BUNDLE, "exceeded quota");
+    expect(refusals.overdue(seconds(60))).toEqual([]);
+    refuseFor(180);
+    expect(refusals.overdue(seconds(60))).toEqual([BUNDLE]);
   });
 
   it.each([
