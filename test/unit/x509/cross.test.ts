@@ -95,6 +95,11 @@ describe("verifyCross", () => {
     ["of another root", "ID-15", () => ({ root: former.root })],
     ["by another root", "X-18", () => ({ issuer: next.root })],
     ["under another name", "ID-15", () => ({ certificate: forged({ subject: "next" }) })],
+    [
+      "of its name and another key",
+      "ID-15",
+      () => ({ certificate: { ...forged({ key }), subjectDer: next.root.subjectDer } }),
+    ],
     ["after its end", "X-18", () => ({ now: seconds(NOW + 9 * DAY + 61) })],
     ["for a root that ends sooner", "X-18", () => ({ root: { ...next.root, notAfter: seconds(NOW + DAY) } })],
     [
@@ -161,6 +166,7 @@ describe("verifyX509Svid on a chain with a cross certificate", () => {
     const evil = forgeCertificate({ key, signer: { certificate: issuing, key } });
     for (const roots of [[next.root], [former.root], [former.root, next.root]])
       expect(verdict([evil, issuing, impostor], roots)).toBe("VERIFICATION_FAILED X-18");
+    expect(verdict([leaf, next.issuing, impostor], [next.root])).toBe("VERIFICATION_FAILED X-18");
   });
 
   it("does not let the cross certificate stand above a further authority", () => {
