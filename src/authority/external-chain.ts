@@ -3,7 +3,7 @@
  * X509-SVID §4). Faults are told with the place of the certificate, what was found and what was expected.
  */
 
-import { type Seconds, seconds } from "../core/brand.ts";
+import type { Seconds } from "../core/brand.ts";
 import { toRfc3339 } from "../core/clock.ts";
 import { formatDuration } from "../core/duration.ts";
 import { invalidInput, isOperatorError, OperatorError, quoted } from "../core/errors.ts";
@@ -233,29 +233,27 @@ function issuedFault({ certificate, place }: Placed, issuer: Placed): OperatorEr
   return invalidInput(place, "has a signature that does not hold", `the signature of ${issuer.place}`);
 }
 
-/** Both ends without allowance for clocks: peers may allow none. */
+/**
+ * Both ends without allowance for clocks: peers may allow none. Nothing of the present time is in a message: it stands in the
+ * status, which is written whenever it differs.
+ */
 export function checkLives(path: readonly Placed[], { now, leastLife }: ExternalContext): void {
   for (const { certificate, place } of path) {
     const { notBefore, notAfter } = certificate;
-    const clock = `it is ${toRfc3339(now)}`;
     if (notBefore > now) {
       throw new OperatorError(
         "INVALID_INPUT",
-        `${place}: is not valid before ${toRfc3339(notBefore)}, and ${clock}; expected a certificate that is valid now`,
+        `${place}: is not valid before ${toRfc3339(notBefore)}; expected a certificate that is valid now`,
         { retryable: true, details: { field: place, expected: "a certificate that is valid now" } },
       );
     }
     if (notAfter <= now) {
-      throw invalidInput(
-        place,
-        `has expired at ${toRfc3339(notAfter)}, and ${clock}`,
-        "a certificate that is valid now",
-      );
+      throw invalidInput(place, `has expired at ${toRfc3339(notAfter)}`, "a certificate that is valid now");
     }
     if (notAfter - now < leastLife) {
       throw invalidInput(
         place,
-        `ends at ${toRfc3339(notAfter)}, in ${formatDuration(seconds(notAfter - now))}`,
+        `ends at ${toRfc3339(notAfter)}`,
         `at least ${formatDuration(leastLife)} to live for each certificate of the chain`,
       );
     }

@@ -6,6 +6,7 @@ import type { AuthorityPolicy } from "../../../src/authority/policy.ts";
 import { seconds } from "../../../src/core/brand.ts";
 import { Secret } from "../../../src/core/secret.ts";
 import type { TrustDomainPolicy } from "../../../src/registration/trust-domain-policy.ts";
+import { time } from "../../../src/x509/asn1.ts";
 import { MemoryStores, POLICY } from "../../support/authority-fakes.ts";
 import { DAY, type Forgery, NOW, TRUST_DOMAIN } from "../../support/certificates.ts";
 import {
@@ -27,6 +28,7 @@ describe("BroughtCa", () => {
   let files: ExternalFiles | undefined;
   let source: "Secret" | "Internal";
   let brought: BroughtCa;
+  let problems: string[];
 
   beforeAll(async () => {
     keys = await externalKeys();
@@ -36,6 +38,7 @@ describe("BroughtCa", () => {
   beforeEach(() => {
     clock = new FakeClock(NOW);
     source = "Secret";
+    problems = [];
     const other = authority({ signer: { key: keys.middle }, key: keys.middle, subject: "other" });
     files = externalFiles(chain, keys, { roots: chain.root.pem() + other.pem() });
     brought = new BroughtCa({
@@ -55,7 +58,7 @@ describe("BroughtCa", () => {
           authority: { source, secretRef: { name: "byo-ca" } },
           rotation: { propagation: seconds(3600) },
         }) as unknown as TrustDomainPolicy,
-      onProblem: () => {},
+      onProblem: (problem) => problems.push(problem),
     });
   });
 
@@ -96,6 +99,19 @@ describe("BroughtCa", () => {
     await refresh();
     expect(brought.problem).toBeUndefined();
     expect(brought.current()?.authority).toBeDefined();
+  });
+
+  it("says of one that is too old the same each time, which stands in a status", async () => {
+    for (const days of [10, 9.9]) {
+      const old = externalChain(keys, { issuing: { notAfter: time(seconds(NOW + (10 - days) * DAY)) } });
+      files = externalFiles(old, keys);
+      await refresh();
+      const said = brought.problem;
+      expect(said).toContain('tls.crt certificate 1 ("CN=issuing")');
+      await refresh();
+      expect(brought.problem).toBe(said);
+    }
+    expect(problems).toHaveLength(2);
   });
 
   describe("with a new certificate for the key of its root", () => {

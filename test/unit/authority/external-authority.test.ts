@@ -447,14 +447,10 @@ describe("readExternalAuthority, of tls.crt,", () => {
       "has a subject key identifier of 33 bytes",
       skiOf("ab".repeat(33)),
     ],
-    [
-      "has expired",
-      "has expired at 2027-01-15T07:59:59Z, and it is 2027-01-15T08:00:00Z",
-      { notAfter: time(seconds(NOW - 1)) },
-    ],
+    ["has expired", "has expired at 2027-01-15T07:59:59Z;", { notAfter: time(seconds(NOW - 1)) }],
     [
       "ends soon",
-      "in 23h59m59s; expected at least 24h0m0s to live",
+      "ends at 2027-01-16T07:59:59Z; expected at least 24h0m0s to live",
       { notAfter: time(seconds(NOW + DAY - 1)) },
     ],
   ])("refuses one that %s, and an intermediate too", (_, message, changes) => {
@@ -468,10 +464,7 @@ describe("readExternalAuthority, of tls.crt,", () => {
 
   it("waits for one that is not valid yet: time mends that", () => {
     const files = filesWith({ middle: { notBefore: time(seconds(NOW + 1)) } });
-    expectRefusal(
-      files,
-      `${where.middle}: is not valid before 2027-01-15T08:00:01Z, and it is 2027-01-15T08:00:00Z`,
-    );
+    expectRefusal(files, `${where.middle}: is not valid before 2027-01-15T08:00:01Z;`);
     expect(refused(files)?.retryable).toBe(true);
     expect(refused(filesWith({ middle: { notAfter: time(NOW) } }))?.retryable).toBe(false);
     expect(refused(files, { now: seconds(NOW + 1) })).toBeUndefined();
