@@ -29,7 +29,7 @@ import {
   oneOf,
   stepOf,
 } from "./bed.ts";
-import { Mirror, type Shown, shownIn } from "./mirror.ts";
+import { type Lag, Mirror, type Shown, shownIn } from "./mirror.ts";
 import { PEERS, type Peer } from "./peers/told.ts";
 
 const TRUST_DOMAIN = "cluster.local";
@@ -45,6 +45,8 @@ const BACK_WITHIN = 20_000;
 export interface LocalBedOptions {
   /** A module that the program loads first. */
   readonly preload?: string;
+  /** Of the copies; within the propagation time. */
+  readonly lag?: Lag;
 }
 
 export async function startLocalBed(options: LocalBedOptions = {}): Promise<Bed> {
@@ -78,7 +80,7 @@ class LocalBed implements Bed {
     this.#options = options;
     this.issuer = `https://localhost:${port}`;
     this.jwks = { port, serverName: "localhost" };
-    this.#mirror = new Mirror(LAG, () => this.#copies());
+    this.#mirror = new Mirror(options.lag ?? LAG, () => this.#copies());
   }
 
   async start(): Promise<void> {
