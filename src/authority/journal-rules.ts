@@ -66,7 +66,8 @@ function crossFault(journal: Journal, slot: Slot): JournalFault | undefined {
 function issuerFault(journal: Journal, { issuerKeyID, notAfter }: Slot): JournalFault | undefined {
   const root = journal.slots.find((slot) => slot.keyID === issuerKeyID);
   if (root?.kind !== "Root") return { field: "issuerKeyID", message: "names no root of the journal" };
-  if (root.state === "Prepared")
+  // Another's CA may come back to a root that it had given up, while what that has certified is there still.
+  if (root.state === "Prepared" && root.signedUntil <= root.notBefore)
     return { field: "issuerKeyID", message: "names a root that signs nothing yet" };
   if (notAfter > root.notAfter) return { field: "notAfter", message: "is after the end of its root" };
   return notAfter > root.signedUntil

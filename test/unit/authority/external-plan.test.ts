@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@jest/globals";
 import type { ExternalAuthority, ExternalCertificate } from "../../../src/authority/external-authority.ts";
+import { findFault } from "../../../src/authority/journal-rules.ts";
 import { MAX_RETIRED_SLOTS } from "../../../src/authority/limits.ts";
 import { planRotation } from "../../../src/authority/rotation.ts";
 import type { Observation, RotationInput, RotationPlan } from "../../../src/authority/rotation-plan.ts";
@@ -228,6 +229,9 @@ describe("planRotation with a CA from elsewhere", () => {
       if (back === undefined) throw new TypeError("it does not come back");
       const again = back.slots.find(({ keyID: id }) => id === keyID("a"));
       expect(again).toMatchObject({ state: "Prepared", signedUntil: retired?.signedUntil });
+      // What it has certified in its earlier life stands there still: the journal must be one that can be read again.
+      expect(back.slots).toContainEqual(expect.objectContaining({ issuerKeyID: keyID("a") }));
+      expect(findFault(back)).toBeUndefined();
       const given = applyStep(
         back,
         { step: "Discard", kind: "Root", keyID: keyID("a"), reason: "SourceChanged" },
