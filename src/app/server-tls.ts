@@ -7,6 +7,7 @@ import { milliseconds, type Seconds, seconds } from "../core/brand.ts";
 import type { Clock } from "../core/clock.ts";
 import { isOperatorError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
+import { topIssuerOf } from "../reconcile/facts.ts";
 import { issuerKeyIdOf, parseCertificate } from "../x509/certificate.ts";
 import { splitPem } from "../x509/pem.ts";
 import type { StoredTls } from "./publication.ts";
@@ -49,12 +50,16 @@ export async function keepServerTls(options: ServerTlsOptions, signal: AbortSign
   }
 }
 
-/** Missing, unreadable, half-way through its life, for other names, of an issuer that is no more, or beside other roots. */
+/**
+ * Missing, unreadable, half-way through its life, for other names, of an issuer that is no more, vouched for by a root that is
+ * distrusted, or beside other roots.
+ */
 function isDue({ authority, clock, names, stored }: ServerTlsOptions): boolean {
   const found = stored();
   if (found === undefined || found.ca !== authority.view().caPem) return true;
   try {
-    const [der, issuerDer] = splitPem(found.chain);
+    const chain = splitPem(found.chain);
+    const [der, issuerDer] = chain;
     if (der === undefined) return true;
     const leaf = parseCertificate(der);
     const issuerKeyID = issuerKeyIdOf(leaf, issuerDer && parseCertificate(issuerDer));
@@ -63,6 +68,8 @@ function isDue({ authority, clock, names, stored }: ServerTlsOptions): boolean {
       .slots.filter((slot) => slot.kind === "Issuing" && slot.state !== "Retired");
     const isCurrent = issuers.some(({ keyID }) => keyID === issuerKeyID);
     const isNamed = [...names()].sort().join() === [...leaf.dnsNames, ...leaf.ipAddresses].sort().join();
+    const { topIssuerKeyID } = topIssuerOf(chain);
+    if (authority.view().distrusted.some(({ keyID }) => keyID === topIssuerKeyID)) return true;
     return !isCurrent || !isNamed || clock.now() >= halfLife(leaf.notBefore, leaf.notAfter);
   } catch {
     return true;

@@ -1,0 +1,67 @@
+import { describe, expect, it } from "@jest/globals";
+import type { StoredTls } from "../../../src/app/publication.ts";
+import { keepServerTls } from "../../../src/app/server-tls.ts";
+import { Authority } from "../../../src/authority/authority.ts";
+import type { Observation } from "../../../src/authority/rotation-plan.ts";
+import { parseCertificates } from "../../../src/x509/certificate.ts";
+import type { KeyId } from "../../../src/x509/keys.ts";
+import { MemoryStores, POLICY, START } from "../../support/authority-fakes.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+import { fakeRandom } from "../../support/fake-random.ts";
+
+describe("keepServerTls", () => {
+  it("issues anew at once what a distrusted root vouches for, though no bundle has that root any more", async () => {
+    const clock = new FakeClock(START);
+    const policy = { ...POLICY, crossSignRoots: true };
+    const { journalStore, keyStore } = new MemoryStores();
+    const authority = new Authority({
+      journalStore,
+      keyStore,
+      clock,
+      random: fakeRandom(3),
+      policy: () => policy,
+    });
+    await authority.open();
+    const former = authority.view().slots.find(({ kind }) => kind === "Root")?.keyID ?? "";
+    const held = (): Observation => ({
+      consumers: 1,
+      lacking: new Map(authority.view().slots.map(({ keyID }): [KeyId, readonly string[]] => [keyID, []])),
+    });
+    await authority.step(undefined, { Root: "a" });
+    for (let rounds = 0; rounds < 4; rounds++) {
+      await authority.step(held(), {});
+      clock.jump(POLICY.propagation);
+    }
+    expect(authority.view().slots.map(({ keyID }) => keyID)).not.toContain(former);
+    const written: StoredTls[] = [];
+    const stop = new AbortController();
+    const kept = keepServerTls(
+      {
+        authority,
+        clock,
+        namespace: "meshid-system",
+        names: () => ["meshid.meshid-system.svc"],
+        stored: () => written.at(-1),
+        write: async ({ chain, ca }) => void written.push({ chain, ca }),
+        onError: (error) => {
+          throw error;
+        },
+      },
+      stop.signal,
+    );
+    const looked = async (): Promise<readonly number[]> => {
+      // A key is made by another thread, which a clock that stands still does not wait for.
+      for (let turns = 0; turns < 40; turns++) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        await clock.advance(1);
+      }
+      return written.map(({ chain }) => parseCertificates(chain).length);
+    };
+    expect(await looked()).toEqual([3]);
+    expect(await looked()).toEqual([3]);
+    await authority.step(held(), {}, new Set([former]));
+    expect(await looked()).toEqual([3, 2]);
+    stop.abort();
+    await kept;
+  });
+});
