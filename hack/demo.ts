@@ -117,7 +117,7 @@ async function demo(): Promise<void> {
   children.push(operator);
   const status = await until("four identities Ready", 20_000, async () => {
     const text = await meshid("status", "--all-namespaces", "--out", out);
-    return text.match(/\bTrue\b/g)?.length === 4 ? text : undefined;
+    return text.match(/^\S+ +\S+ +True\b/gm)?.length === 4 ? text : undefined;
   });
   show(status);
   pass("four services hold a certificate and their tokens");
