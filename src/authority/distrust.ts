@@ -3,6 +3,8 @@
  * anyone was seen to carry it. Whatever the old one has signed is refused from then on; that is what is wanted.
  */
 
+import type { Seconds } from "../core/brand.ts";
+import { CLOCK_SKEW } from "../core/clock.ts";
 import type { KeyId } from "../x509/keys.ts";
 import {
   broughtIssuing,
@@ -52,8 +54,14 @@ function planKind(
   // that others brought lies elsewhere, and that root is what is to come.
   const isBeside = ({ state, external }: Slot): boolean =>
     isActive && state === "Prepared" && external !== true;
-  const gone = slots.filter((slot) => named.includes(slot) || isBeside(slot));
-  const keyIDs = [...gone.map(({ keyID }) => keyID), ...vouching];
+  const gone = withVouchers(
+    slots.filter((slot) => named.includes(slot) || isBeside(slot)),
+    slots,
+    now,
+  );
+  // The one that was named stands before what goes along.
+  const along = gone.filter((slot) => !named.includes(slot));
+  const keyIDs = [...named.map(({ keyID }) => keyID), ...vouching, ...along.map(({ keyID }) => keyID)];
   const fresh = { now, policy, reason: "Distrusted" } as const;
   const replacements =
     kind === "JWT" ? (isActive ? [freshJwt(fresh)] : []) : rootReplacements(journal, keyIDs, fresh);
@@ -64,6 +72,19 @@ function planKind(
     draft.waiting.push({ kind, keyID: first.keyID, for: "policy", message });
   }
   return undefined;
+}
+
+/**
+ * A root that has vouched for a stolen one lets the thief in as long as it is published: what it said stood in the chain of each
+ * leaf, so the thief has it. It goes along, and so does whoever has vouched for it in turn.
+ */
+function withVouchers(gone: readonly Slot[], slots: readonly Slot[], now: Seconds): readonly Slot[] {
+  const said = gone.flatMap(({ crossCertificate }) => crossCertificate ?? []);
+  const issuers = new Set<string>(
+    said.filter(({ notAfter }) => notAfter + CLOCK_SKEW >= now).map(({ issuerKeyID }) => issuerKeyID),
+  );
+  const more = slots.filter((slot) => issuers.has(slot.keyID) && !gone.includes(slot));
+  return more.length === 0 ? gone : withVouchers([...gone, ...more], slots, now);
 }
 
 /** Roots that are gone, and have vouched for one that is there. */

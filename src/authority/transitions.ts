@@ -181,7 +181,7 @@ function distrust(
   );
   const made = replacements.map((step): Slot => ({ ...slotOf(step, now), state: "Active" }));
   const slots = replacements.reduce<readonly Slot[]>(withIssued, [...kept, ...made]);
-  const records = keyIDs.map((keyID) => ({ kind, keyID, at: now }));
+  const records = keyIDs.slice(0, MAX_DISTRUSTED).map((keyID) => ({ kind, keyID, at: now }));
   const distrusted = [...(journal.distrusted ?? []), ...records].slice(-MAX_DISTRUSTED);
   return next(journal, { slots, distrusted, bundle: believed(journal.bundle, distrusted) }, now);
 }

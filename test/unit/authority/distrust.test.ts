@@ -9,7 +9,7 @@ import type {
   RotationPolicy,
 } from "../../../src/authority/rotation-plan.ts";
 import type { JournalStep, MadeStep } from "../../../src/authority/rotation-step.ts";
-import { activeSlot, type Journal } from "../../../src/authority/slot.ts";
+import { activeSlot, type Journal, type Slot } from "../../../src/authority/slot.ts";
 import { applyStep, republish } from "../../../src/authority/transitions.ts";
 import { seconds } from "../../../src/core/brand.ts";
 import { keyIdOf } from "../../../src/x509/keys.ts";
@@ -104,7 +104,10 @@ describe("planRotation with a key that was stolen", () => {
 
   it("gives up the prepared key beside it, which may have been stolen too and has signed nothing", () => {
     const journal = withSlot(journalOf(), "jwt2", { kind: "JWT" });
-    expect(slotsOf(carriedOut(journal, plan([JWT], { journal })))).not.toContain("JWT Prepared jwt2");
+    const after = carriedOut(journal, plan([JWT], { journal }));
+    expect(slotsOf(after)).not.toContain("JWT Prepared jwt2");
+    // The one that was named first.
+    expect(after.distrusted?.map((one) => one.keyID)).toEqual([JWT, keyID("jwt2")]);
   });
 
   it("keeps a retired root that nobody named, with what it has signed", () => {
@@ -186,6 +189,22 @@ describe("planRotation with a key that was stolen", () => {
   it("does nothing twice", () => {
     const after = carriedOut(journalOf(), plan([ROOT]));
     expect(plan([ROOT], { journal: after }).steps).toEqual([]);
+  });
+
+  it("takes along the roots that have vouched for it, one after the other: the thief has what they said", () => {
+    const cross = (by: string, notAfter = seconds(START + 3000)): Partial<Slot> => ({
+      crossCertificate: { issuerKeyID: keyID(by), certificate: certificatePem(`by ${by}`), notAfter },
+    });
+    const oldest = withSlot(journalOf(), "root0", { kind: "Root", state: "Retired" });
+    const next = withSlot(oldest, "root2", { kind: "Root", state: "Active", ...cross("root1") });
+    const journal = changeSlot(next, ROOT, { state: "Retired", ...cross("root0") });
+    const stolen = keyID("root2");
+    const after = carriedOut(journal, plan([stolen], { journal }));
+    // What signs was under one that went along.
+    expect(slotsOf(after)).toEqual(["JWT Active jwt1", "Root Active new1", "Issuing Active new2"]);
+    expect(after.distrusted?.map((one) => one.keyID)).toEqual([stolen, ROOT, keyID("root0")]);
+    const ended = changeSlot(journal, stolen, cross("root1", seconds(NOW - 61)));
+    expect(slotsOf(carriedOut(ended, plan([stolen], { journal: ended })))).toContain("Root Retired root1");
   });
 
   it("waits, and says so, where the root is someone else's and no other was brought", () => {
