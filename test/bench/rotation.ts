@@ -15,6 +15,8 @@ const DOMAIN_PATH = `/apis/meshid.dev/v1alpha1/trustdomains/${DOMAIN}`;
 const TOKENS_EACH = 10;
 /** Of a leaf's life. Late: then the old root has left before any leaf is renewed once more. */
 const RENEW_PERCENT = 90;
+/** Of a leaf's life: else leaves are renewed twice before the old root has left, and nothing could be told from the counts. */
+const MADE_WITHIN = 0.15;
 const POLL = 1000;
 
 export interface RotationTrial {
@@ -36,7 +38,8 @@ export async function rotationResults({ main, count, life }: RotationTrial): Pro
   await using fleet = await Fleet.start(main, trustDomainFor(life));
   const places = await fleet.prepare(count);
   const specs = new Map(places.map((at, index) => [at, specFor(life, index)]));
-  await fleet.measure(places, (at) => fleet.create(at, specs.get(at)));
+  const made = await fleet.measure(places, (at) => fleet.create(at, specs.get(at)));
+  if (made.seconds > life * MADE_WITHIN) throw tooSlow(made.seconds, life);
   const before = await census(fleet);
   const mark = fleet.suite.audit.mark();
   const phases = await rotate(fleet, count);
@@ -50,6 +53,13 @@ export async function rotationResults({ main, count, life }: RotationTrial): Pro
     atMost("… the old root left anywhere", await leftovers(fleet), 0),
     atMost("controller RSS, its peak", fleet.controller.usage().peakMib, 300, " MiB"),
   ];
+}
+
+function tooSlow(seconds: number, life: number): Error {
+  const most = Math.floor(life * MADE_WITHIN);
+  return new Error(
+    `making the identities took ${seconds.toFixed(0)} s; expected at most ${most} s for lives of ${life} s: a machine that does nothing else, or --life SECONDS`,
+  );
 }
 
 /** The old issuing certificate, under which the server's own lives as long as it can, ends soon after the leaves do. */
