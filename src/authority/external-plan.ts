@@ -123,6 +123,12 @@ function planSuccessor(input: RotationInput, successor: Successor, draft: Draft)
     }
     return;
   }
+  const former = journal.slots.find((slot) => slot.keyID === wanted.keyID);
+  if (former !== undefined && former.signedUntil > wanted.notAfter) {
+    const message = `the key ${wanted.keyID} was brought again with a certificate that ends before something that it signed: one that ends later is waited for`;
+    draft.waiting.push({ kind, keyID, for: "policy", until: former.signedUntil, message });
+    return;
+  }
   const hold = policy.holdAt?.(now);
   const until = holdLimit(journal, active);
   const retired = journal.slots.filter((slot) => slot.kind === kind && slot.state === "Retired");

@@ -204,6 +204,18 @@ describe("planRotation with a CA from elsewhere", () => {
       expect(stepsOf(made)).not.toContainEqual(expect.stringMatching(/^Prepare Issuing/));
     });
 
+    it("does not come back to a root by a certificate that ends before what that has certified", () => {
+      const second = settled(source("b", "b1"), inUse);
+      const back = source("a", "a1");
+      expect(stepsOf(plan(back, { journal: second, now }))).toContain("Prepare Root SourceChanged");
+      const shorter = { ...back, root: certificate("Root", "a", { notAfter: seconds(START + 80_000) }) };
+      const made = plan(shorter, { journal: second, now });
+      expect(stepsOf(made)).not.toContain("Prepare Root SourceChanged");
+      expect(made.waiting).toContainEqual(
+        expect.objectContaining({ kind: "Root", message: expect.stringContaining("was brought again") }),
+      );
+    });
+
     it("comes back to a key that it had given up, which is then retired once more where it changes again", () => {
       const second = settled(source("b", "b1"), inUse);
       const retired = second.slots.find(({ keyID: id }) => id === keyID("a"));
