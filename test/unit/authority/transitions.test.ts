@@ -4,6 +4,8 @@ import { applyStep, raiseSignedUntil, republish, takeOver } from "../../../src/a
 import { type Seconds, seconds } from "../../../src/core/brand.ts";
 import type { CertificatePem } from "../../../src/x509/pem.ts";
 import {
+  certificatePem,
+  changeSlot,
   fakeMaterial,
   JWT,
   journalOf,
@@ -105,6 +107,44 @@ describe("applyStep", () => {
   ] as const)("does not apply %s", (_, step) => {
     const journal = withSlot(journalOf(), "jwt2", { kind: "JWT", observedAt: NOW });
     expect(applyStep(journal, step, NOW)).toBeUndefined();
+  });
+});
+
+describe("applyStep with cross certificates", () => {
+  const cross = { issuerKeyID: ROOT, notAfter: seconds(START + 500), certificate: certificatePem("cross") };
+  /** root1 is retired and vouches for root2, which is active. */
+  const crossed = (): Journal => {
+    const next = withSlot(journalOf(), "root2", { kind: "Root", state: "Active", crossCertificate: cross });
+    return changeSlot(next, ROOT, { state: "Retired" });
+  };
+  const crosses = (journal: Journal | undefined): readonly unknown[] | undefined =>
+    journal?.slots.flatMap(({ crossCertificate }) => crossCertificate ?? []);
+  const prepared = {
+    step: "Prepare",
+    kind: "Root",
+    reason: "Requested",
+    algorithm: "ECDSA-P256",
+    notBefore: NOW,
+    notAfter: seconds(NOW + 3600),
+  } as const;
+
+  it("takes one by the active root, and none by a root that signs no more", () => {
+    const made = { ...fakeMaterial("Root", "root3"), crossCertificate: cross };
+    expect(crosses(applyStep(journalOf(), { ...prepared, made }, NOW))).toEqual([cross]);
+    expect(applyStep(crossed(), { ...prepared, made }, NOW)).toBeUndefined();
+  });
+
+  it("drops what a root has signed that comes back as someone else's", () => {
+    const step = { ...prepared, external: ROOT, made: fakeMaterial("Root", "root1") };
+    expect(crosses(crossed())).toEqual([cross]);
+    expect(crosses(applyStep(crossed(), step, NOW))).toEqual([]);
+  });
+
+  it("drops what was said of a root that someone else has certified anew", () => {
+    const life = { notBefore: NOW, notAfter: seconds(START + 36_000) };
+    const certificate = certificatePem("by someone else");
+    const step = { step: "Recertify", kind: "Root", keyID: keyID("root2"), certificate, ...life } as const;
+    expect(crosses(applyStep(crossed(), step, NOW))).toEqual([]);
   });
 });
 
