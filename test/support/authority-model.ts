@@ -266,13 +266,22 @@ export class AuthorityModel {
     return { crossCertificate: { issuerKeyID: crossedBy, notAfter: end, certificate } };
   }
 
-  /** What a stolen key has signed is meant to be refused. */
+  /** What a stolen key has signed is meant to be refused, and so is whoever has vouched for it. */
   #forget({ keyIDs }: DistrustStep): void {
-    for (const key of keyIDs) {
-      const slot = this.#slot(key);
-      if (slot !== undefined && slot.state !== "Prepared" && !this.distrusted.has(key))
+    const gone = keyIDs.flatMap((key) => this.#slot(key) ?? []);
+    const vouchers = new Set(gone.flatMap(({ crossCertificate }) => crossCertificate?.issuerKeyID ?? []));
+    for (const { keyID, state } of gone) {
+      if (state !== "Prepared" && !this.distrusted.has(keyID) && !vouchers.has(keyID))
         throw new Violation("drops a key that nobody named");
     }
+    const left = this.journal.slots.filter(({ keyID }) => !keyIDs.includes(keyID));
+    const isVouching = gone.some(
+      ({ crossCertificate: cross }) =>
+        cross !== undefined &&
+        cross.notAfter >= this.#now &&
+        left.some(({ keyID }) => keyID === cross.issuerKeyID),
+    );
+    if (isVouching) throw new Violation("leaves a root that has vouched for a stolen one");
     this.#credentials = this.#credentials.filter(({ anchor }) => !keyIDs.includes(anchor));
   }
 
