@@ -673,8 +673,8 @@ const DOMAIN_CASES: readonly RegistrationCase[] = [
   ),
   domainCase(
     "refuses a maintenance window with four fields of cron",
-    { rotation: { maintenanceWindows: [{ schedule: "0 2 * *", duration: "4h" }] } },
-    schema("spec.rotation.maintenanceWindows[0].schedule", "at least 9"),
+    { rotation: { maintenanceWindows: [{ schedule: "0 2 1,15 1,6", duration: "4h" }] } },
+    cel("spec.rotation.maintenanceWindows[0].schedule", "five fields of cron"),
   ),
   domainCase(
     "refuses a maintenance window with seconds in its schedule",

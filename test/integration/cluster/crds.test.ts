@@ -195,7 +195,7 @@ describeCluster("the CRDs", () => {
       ],
     });
     expect(await table(["get", "td", object.metadata.name, "-o", "wide"])).toEqual([
-      ["NAME", "READY", "ROTATION", "BUNDLE", "NAMESPACES", "AGE", "REASON", "MESSAGE"],
+      ["NAME", "READY", "ROTATION", "BUNDLE", "NAMESPACES", "AGE", "REASON", "MESSAGE", "ROTATION-MESSAGE"],
       [
         object.metadata.name,
         "False",
@@ -205,6 +205,7 @@ describeCluster("the CRDs", () => {
         AGE,
         "NotServed",
         "this operator serves another one",
+        "3 namespaces",
       ],
     ]);
   });
