@@ -112,9 +112,10 @@ class Run {
   }
 
   #isEnough(): boolean {
-    const { complete, handshakes, expects } = this.#settings;
+    const { complete, handshakes, disturbances, expects } = this.#settings;
     if (expects === "failures") return this.#tally.failed > 0 && this.#tally.refusedTokens > 0;
     if (!this.#hasAsked || this.#tally.handshakes < handshakes) return false;
+    if (this.#disturbances.length < disturbances) return false;
     return KINDS.every((kind) => this.#timeline.complete(kind).length >= complete);
   }
 
