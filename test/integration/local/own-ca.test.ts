@@ -119,6 +119,36 @@ describe("meshid local with a CA of one's own", () => {
     );
   }, 120_000);
 
+  it("gives up a stolen root at once for the CA that was brought already, although its ca.crt holds the stolen one still", async () => {
+    const [stolen, next] = [opensslCa("stolen").files, opensslCa("next").files];
+    const spec = `{authority: ${SECRET}, rotation: {propagation: 60s}}`;
+    await work.put("td.yaml", trustDomainYaml(spec));
+    await bring(stolen);
+    run();
+    await until("the first leaf", issuerOfLeaf);
+    const root = await active("Root");
+    await bring({ ...next, "ca.crt": next["ca.crt"] + stolen["ca.crt"] });
+    await until("the new root, prepared", async () =>
+      (await status()).authorities?.find(({ kind, state }) => kind === "Root" && state === "Prepared"),
+    );
+    const annotated = `metadata: {annotations: {meshid.dev/distrust-root: "${root}"}, `;
+    await work.put("td.yaml", trustDomainYaml(spec).replace("metadata: {", annotated));
+    await until("a leaf of the new CA", async () =>
+      (await issuerOfLeaf()) === "O=Corp, CN=next issuing" ? true : undefined,
+    );
+    const roots = certificates(await work.read("shop/web-tls/ca.crt"));
+    expect(roots.map(({ subject }) => subject)).toEqual(["O=Corp\nCN=next root"]);
+    // Put back, as a GitOps tool would, without the annotation.
+    await work.put("td.yaml", trustDomainYaml(spec));
+    await bring(stolen);
+    await until(
+      "the complaint",
+      async () =>
+        ((await condition("RotationInProgress")).message ?? "").includes("not to be trusted") || undefined,
+    );
+    expect((await status()).authorities?.map(({ keyID }) => keyID)).not.toContain(root);
+  }, 120_000);
+
   it("takes a new issuing certificate under the same root, with a new key or the same", async () => {
     const ca = opensslCa("one");
     await bring(ca.files);
