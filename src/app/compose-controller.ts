@@ -4,6 +4,7 @@
 
 import type { Clock } from "../core/clock.ts";
 import { HttpServer } from "../http/server.ts";
+import { JOURNAL_SECRET } from "../kubernetes/authority-stores.ts";
 import type { KubeClient } from "../kubernetes/client.ts";
 import { Cluster } from "../kubernetes/cluster.ts";
 import { type Connection, connect } from "../kubernetes/connection.ts";
@@ -52,7 +53,8 @@ export async function composeController(config: ControllerConfig, deps: Controll
         "a Secret of meshid's own cannot be read; what was read before is served",
       ),
   });
-  const cluster = makeCluster(config, { ...deps, client, namespace, publication });
+  const leading: Leading = {};
+  const cluster = makeCluster(config, { ...deps, client, namespace, publication, leading });
   const probes =
     config.probes === undefined
       ? undefined
@@ -62,7 +64,6 @@ export async function composeController(config: ControllerConfig, deps: Controll
           clock,
           observer: events,
         });
-  const leading: Leading = {};
   const queues = {
     serviceidentity: makeQueueObserver({ metrics, name: "serviceidentity", clock }),
     bundle: makeQueueObserver({ metrics, name: "bundle", clock }),
@@ -153,9 +154,11 @@ function makeCluster(
     client,
     namespace,
     publication,
+    leading,
   }: ControllerDeps & {
     readonly client: KubeClient;
     readonly namespace: string;
+    readonly leading: Leading;
     readonly publication: Publication;
   },
 ): Cluster {
@@ -167,7 +170,11 @@ function makeCluster(
     operatorNamespace: namespace,
     watchNamespaces: config.watchNamespaces,
     meshRootNamespace: config.meshRootNamespace,
-    onOperatorSecret: (name, content) => publication.take(name, content),
+    onOperatorSecret: (name, content) => {
+      publication.take(name, content);
+      // The next save is hours away: what is gone is missed at once. Its loop is woken, and says so.
+      if (name === JOURNAL_SECRET && content === undefined) leading.authority?.confirm().catch(() => {});
+    },
     onRelist: (resource, reason) => metrics.increment("meshid_reflector_relists_total", { resource, reason }),
     onError: (resource, error) =>
       logger.warn(

@@ -11,6 +11,7 @@ import { isOperatorError, OperatorError, unreachable } from "../core/errors.ts";
 import type { KeyId } from "../x509/keys.ts";
 import { readAdditionalRoots } from "./additional-roots.ts";
 import { type AuthorityState, type AuthorityView, requireClock, stateOf } from "./authority-state.ts";
+import { requireSound } from "./journal-rules.ts";
 import { findKey } from "./key-material.ts";
 import { type MakeSlotsDeps, makeFresh, makePrepared } from "./make-slots.ts";
 import { type AuthorityDeps, missing, openJournal } from "./opening.ts";
@@ -129,6 +130,17 @@ export class Authority {
     return this.#change((journal) => republish(journal, publication, this.#deps.clock.now()));
   }
 
+  /**
+   * Whether the journal is still as this process saved it last; to be called where it is said to be gone.
+   * @throws JOURNAL_MISSING, AUTHORITY_NOT_READY where it is not.
+   */
+  confirm(): Promise<void> {
+    return this.#saves.run(async () => {
+      const state = this.#current();
+      if (!isSame(state.journal, await this.#deps.journalStore.read())) await this.#reload(state);
+    });
+  }
+
   /** Drops the keys. What is being signed ends as it would have. */
   async close(): Promise<void> {
     this.#state = undefined;
@@ -183,6 +195,7 @@ export class Authority {
         const state = this.#current();
         const journal = transition(state.journal);
         if (journal === undefined) return false;
+        requireSound(journal);
         const following = await stateOf(journal, this.#deps, state);
         try {
           await this.#deps.journalStore.save(journal, state.journal.revision);
@@ -308,14 +321,17 @@ export class Authority {
       if (this.#leftovers.size === 0) return;
       const state = this.#current();
       const stored = await this.#deps.journalStore.read();
-      if (stored?.epoch !== state.journal.epoch || stored.revision !== state.journal.revision)
-        return this.#reload(state);
+      if (stored === undefined || !isSame(state.journal, stored)) return this.#reload(state);
       for (const keyID of this.#leftovers) {
         if (!needsKey(stored, keyID)) await this.#deps.keyStore.delete(keyID);
         this.#leftovers.delete(keyID);
       }
     });
   }
+}
+
+function isSame({ epoch, revision }: Journal, stored: Journal | undefined): boolean {
+  return stored?.epoch === epoch && stored.revision === revision;
 }
 
 /** Retired slots sign nothing: their keys are of use to a thief only. */

@@ -8,7 +8,7 @@ import { heldBack, planActivation } from "./activation.ts";
 import { isDistrusted } from "./distrust.ts";
 import type { ExternalCertificate } from "./external-authority.ts";
 import { holdLimit, MAX_RETIRED_SLOTS } from "./limits.ts";
-import type { Draft, ExternalSource, RotationInput } from "./rotation-plan.ts";
+import type { Draft, ExternalSource, RotationInput, Waiting } from "./rotation-plan.ts";
 import type { RecertifyStep } from "./rotation-step.ts";
 import { activeSlot, endOfUse, preparedSlot, type Slot } from "./slot.ts";
 
@@ -105,7 +105,9 @@ function planPrepared(
   if (keyID !== wanted.keyID || prepared.issuerKeyID !== issuerKeyID || !isUnderActiveRoot) {
     draft.steps.push({ step: "Discard", kind, keyID, reason: "SourceChanged" });
   } else if (!isCertifiedAs(prepared, wanted)) {
-    draft.steps.push(recertify(prepared, wanted, issuerKeyID));
+    // One that was in use before may have signed what ends later than the new certificate.
+    if (wanted.notAfter >= prepared.signedUntil) draft.steps.push(recertify(prepared, wanted, issuerKeyID));
+    else draft.waiting.push(endsTooSoon(prepared));
   } else planActivation({ ...input, active, prepared }, draft);
 }
 
@@ -116,11 +118,7 @@ function planSuccessor(input: RotationInput, successor: Successor, draft: Draft)
   if (keyID === wanted.keyID) {
     if (isCertifiedAs(active, wanted) && active.issuerKeyID === issuerKeyID) return;
     if (wanted.notAfter >= active.signedUntil) draft.steps.push(recertify(active, wanted, issuerKeyID));
-    else {
-      const message =
-        "its new certificate ends before something that it signed: one that ends later is waited for";
-      draft.waiting.push({ kind, keyID, for: "policy", until: active.notAfter, message });
-    }
+    else draft.waiting.push(endsTooSoon(active));
     return;
   }
   const former = journal.slots.find((slot) => slot.keyID === wanted.keyID);
@@ -153,6 +151,12 @@ function planSuccessor(input: RotationInput, successor: Successor, draft: Draft)
     notAfter,
     ...(issuerKeyID === undefined ? {} : { issuerKeyID }),
   });
+}
+
+function endsTooSoon({ kind, keyID, notAfter }: Slot): Waiting {
+  const message =
+    "its new certificate ends before something that it signed: one that ends later is waited for";
+  return { kind, keyID, for: "policy", until: notAfter, message };
 }
 
 function isCertifiedAs(slot: Slot, wanted: Wanted): boolean {

@@ -10,6 +10,13 @@ export interface JournalFault {
   readonly message: string;
 }
 
+/** Nothing is saved that could not be read again. @throws TypeError: whoever planned it has erred. */
+export function requireSound(journal: Journal): void {
+  const fault = findFault(journal);
+  if (fault !== undefined)
+    throw new TypeError(`the next journal would be unreadable: ${fault.field} ${fault.message}`);
+}
+
 /** The first rule that `journal` breaks. */
 export function findFault(journal: Journal): JournalFault | undefined {
   for (const kind of AUTHORITY_KINDS) {

@@ -15,13 +15,14 @@ import {
   freshRoot,
 } from "./fresh-slots.ts";
 import { requireOwn } from "./journal.ts";
+import { requireSound } from "./journal-rules.ts";
 import { checkMaterial, findKey, requireKey } from "./key-material.ts";
 import { makeFresh } from "./make-slots.ts";
 import type { AuthorityPolicy } from "./policy.ts";
 import type { JournalStore, KeyStore } from "./ports.ts";
 import type { PrepareStep } from "./rotation-step.ts";
 import type { Journal } from "./slot.ts";
-import { firstJournal, takeOver } from "./transitions.ts";
+import { type FirstJournal, firstJournal, takeOver } from "./transitions.ts";
 
 export interface AuthorityDeps {
   readonly journalStore: JournalStore;
@@ -57,6 +58,7 @@ export async function openJournal(deps: AuthorityDeps): Promise<Journal> {
       checkMaterial(found, policy().trustDomain);
       journal = takeOver(found, await lostKeys(deps.keyStore, found), clock.now());
     }
+    requireSound(journal);
     try {
       await journalStore.save(journal, found?.revision);
       return journal;
@@ -82,18 +84,18 @@ export function missing({ policy, cliFlags }: Pick<AuthorityDeps, "policy" | "cl
 
 /**
  * The first journal of a trust domain, with a root of its own. The keys are durable when it returns; until the journal is
- * saved nobody knows of them. `above`: the highest bundle sequence that consumers may have seen.
+ * saved nobody knows of them. `before`: what is known of the journal that it takes the place of.
  */
 export async function newJournal(
   { keyStore, clock, random, policy }: Omit<AuthorityDeps, "journalStore">,
-  above = 0,
+  before: Pick<FirstJournal, "above" | "honoured"> = {},
 ): Promise<Journal> {
   const { trustDomain, issuer, refreshHint, external } = policy();
   const fresh = { now: clock.now(), policy: policy(), reason: "Bootstrap" } as const;
   const making = { keyStore, clock, random, policy, onKey: () => {} };
   const steps = [...firstAuthorities(fresh, external), freshJwt(fresh)];
   const slots = await makeFresh(steps, [], making);
-  return firstJournal({ trustDomain, issuer, refreshHint, slots, above }, fresh.now);
+  return firstJournal({ trustDomain, issuer, refreshHint, slots, ...before }, fresh.now);
 }
 
 /** @throws SECRET_INVALID where they are to come from someone else's CA and cannot be had. */

@@ -45,6 +45,14 @@ const MAX_REQUEST = 253;
 /** How soon to look again at a clock that is wrong. */
 const CLOCK_RECHECK = 60;
 
+/** Requests as the journal notes them once they are met. */
+export function asHonoured(requests: Requests): Journal["honoured"] {
+  const entries = Object.entries(requests).map(([kind, value]) => {
+    return [kind, value.length <= MAX_REQUEST ? value : digest(value)];
+  });
+  return Object.fromEntries(entries) as Journal["honoured"];
+}
+
 export function planRotation(input: RotationInput): RotationPlan {
   const { journal, now } = input;
   const fault = clockFault(journal, now);
@@ -263,9 +271,7 @@ function retiredSlots(journal: Journal, kind: AuthorityKind): readonly Slot[] {
 }
 
 function pendingRequest(journal: Journal, requests: Requests, kind: AuthorityKind): string | undefined {
-  const value = requests[kind];
-  if (value === undefined) return undefined;
-  const short = value.length <= MAX_REQUEST ? value : digest(value);
+  const short = asHonoured(requests)[kind];
   return short === journal.honoured[kind] ? undefined : short;
 }
 

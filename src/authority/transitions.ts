@@ -25,11 +25,13 @@ export interface FirstJournal {
   readonly slots: readonly MadeStep[];
   /** The highest sequence that consumers may have seen; absent: none. */
   readonly above?: number;
+  /** Rotations that were asked for before: a new trust domain is not to be rotated for them. */
+  readonly honoured?: Journal["honoured"];
 }
 
 /** The journal of a new trust domain: nobody holds anything yet, so every slot is active at once. */
 export function firstJournal(
-  { trustDomain, issuer, refreshHint, slots, above = 0 }: FirstJournal,
+  { trustDomain, issuer, refreshHint, slots, above = 0, honoured = {} }: FirstJournal,
   now: Seconds,
 ): Journal {
   const active = slots.map((step): Slot => ({ ...slotOf(step, now), state: "Active" }));
@@ -44,7 +46,7 @@ export function firstJournal(
     savedAt: now,
     bundle: { sequence: above + 1, hash: contentHash(active, publication), publishedAt: now, ...publication },
     slots: slots.reduce(withIssued, active),
-    honoured: {},
+    honoured,
   };
 }
 

@@ -5,9 +5,11 @@
 import { sequenceAbove, slotsWithoutKey } from "../../authority/backup.ts";
 import { newJournal } from "../../authority/opening.ts";
 import type { FoundJournal } from "../../authority/ports.ts";
+import { asHonoured } from "../../authority/rotation.ts";
 import type { Journal } from "../../authority/slot.ts";
 import { toRfc3339 } from "../../core/clock.ts";
 import { invalidInput, OperatorError, quoted } from "../../core/errors.ts";
+import { rotationsIn } from "../../registration/rotation-annotations.ts";
 import type { TrustDomainObject } from "../../registration/service-identity.ts";
 import { EXIT, type Io } from "../io.ts";
 import { flagOf, type GivenOptions, isSet, textOf } from "../options.ts";
@@ -64,7 +66,8 @@ async function bootstrap(vault: Vault, options: GivenOptions, io: Io): Promise<n
   const policy = policies.authority(undefined);
   const journal = await newJournal(
     { clock, keyStore, random: io.random, policy: () => policy },
-    sequenceAbove(sequence),
+    // What was asked for before does not mean the root that is made now.
+    { above: sequenceAbove(sequence), honoured: asHonoured(rotationsIn(domain.metadata.annotations)) },
   );
   const kept = await vault.journals.replace(found, journal);
   io.stdout.write(await report(journal, { vault, kept, options }));

@@ -306,7 +306,7 @@ describe("slotsWithoutKey", () => {
 });
 
 describe("newJournal", () => {
-  it("publishes above what was seen", async () => {
+  it("publishes above what was seen, and is not rotated for what was asked for before", async () => {
     const journal = await newJournal(
       {
         keyStore: new MemoryStores().keyStore,
@@ -314,8 +314,9 @@ describe("newJournal", () => {
         random: fakeRandom(),
         policy: () => POLICY,
       },
-      41,
+      { above: 41, honoured: { Root: "before" } },
     );
     expect(journal.bundle.sequence).toBe(42);
+    expect(journal.honoured).toEqual({ Root: "before" });
   });
 });
