@@ -71,7 +71,7 @@ export async function clusterVault(
     published: () => publishedIn(session, namespace),
     moveAway: `kubectl -n ${namespace} delete secret ${JOURNAL_SECRET}`,
     flags: named === undefined ? "" : ` --operator-namespace ${named}`,
-    takenUp: `A running controller takes it up within seconds. One that has not noticed the loss (AuthorityReady was True still) works from memory until it has something to save: kubectl -n ${namespace} rollout restart deployment. meshid status shows it.`,
+    takenUp: "A running controller takes it up within seconds; meshid status shows it.",
   };
 }
 
