@@ -52,7 +52,9 @@ export function localTarget(places: Places, io: Io): RotationTarget {
 /** What is wrong with a journal that cannot be read, the meshid local that serves it says better. */
 function distrustedIn(text: string, kind: AuthorityKind): string | undefined {
   try {
-    return decodeJournal(text).distrusted?.findLast((one) => one.kind === kind)?.keyID;
+    const all = decodeJournal(text).distrusted?.filter((one) => one.kind === kind) ?? [];
+    // Of those that went together the one that was asked for comes first.
+    return all.find(({ at }) => at === all.at(-1)?.at)?.keyID;
   } catch (error) {
     if (error instanceof OperatorError) return undefined;
     throw error;

@@ -104,16 +104,18 @@ function bounded(length: number, { min, max }: { readonly min: number; readonly 
 function told(progress: RotationProgress): Told {
   const { waiting, excluded } = progress;
   const broken = emergency(progress);
-  if (broken !== undefined) return { reason: "Reissuing", message: broken };
   const of = (what: Waiting["for"]): string | undefined => {
     const texts = waiting.filter((one) => one.for === what).map((one) => sentence(one, progress));
     return texts.length === 0 ? undefined : texts.join("; ");
   };
   const lagging = of("consumers");
-  if (excluded.length > 0) {
-    const without = `the rotation goes on without ${named(excluded)}: repair or delete them, peers of their workloads may be refused until then`;
-    return { reason: "ConsumersExcluded", message: [without, lagging].filter(Boolean).join("; ") };
-  }
+  const without =
+    excluded.length === 0
+      ? undefined
+      : `the rotation goes on without ${named(excluded)}: repair or delete them, peers of their workloads may be refused until then`;
+  const together = (...texts: readonly (string | undefined)[]): string => texts.filter(Boolean).join("; ");
+  if (broken !== undefined) return { reason: "Reissuing", message: together(broken, without, lagging) };
+  if (without !== undefined) return { reason: "ConsumersExcluded", message: together(without, lagging) };
   if (lagging !== undefined) return { reason: "WaitingForConsumers", message: lagging };
   const held = of("policy");
   if (held !== undefined) return { reason: "Paused", message: held };

@@ -143,6 +143,9 @@ describe("the condition of a rotation", () => {
     const view = distrust("Root", "stolen", 900);
     const broken = { view, reissued: reissued({ total: 9, fromActive: 7, refused: 2 }) };
     expect(reasonOf({ waiting: [LAGGING], excluded, ...broken })).toBe("Reissuing");
+    // One identity that cannot be issued anew does not hide the rest.
+    const { message } = rotationCondition(progressOf({ waiting: [LAGGING], excluded, ...broken }));
+    expect(message).toMatch(/^root .*goes on without ConfigMap shop\/meshid-bundle.*lacks? it/);
   });
 
   it("says what to do about those that are left out, and whom it waits for beside them", () => {
