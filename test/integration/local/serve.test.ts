@@ -136,10 +136,10 @@ describe("meshid local --listen --probes", () => {
       return (published as readonly unknown[]).length;
     };
     expect(await keys()).toBe(2);
-    let isOver = false;
+    const over = new AbortController();
     const failures: unknown[] = [];
     const serving = (async () => {
-      while (!isOver) await keys().catch((error: unknown) => failures.push(error));
+      while (!over.signal.aborted) await keys().catch((error: unknown) => failures.push(error));
     })();
     for (const kind of ["root", "jwt"]) {
       const asked = await meshid(["rotate", kind, "--state", work.state]);
@@ -154,7 +154,7 @@ describe("meshid local --listen --probes", () => {
         ? true
         : undefined;
     });
-    isOver = true;
+    over.abort();
     await serving;
     expect(failures).toEqual([]);
   }, 120_000);
