@@ -68,6 +68,8 @@ export interface EngineOptions {
 
 const BACKOFF = { base: milliseconds(1000), cap: milliseconds(300_000) } as const;
 const IDLE_POLL = milliseconds(5);
+/** Identities whose Secrets get a changed bundle in a second: ten thousand in less than two minutes. */
+const BUNDLES_PER_SECOND = 100;
 
 export class Engine implements Changes {
   readonly identityQueue: WorkQueue;
@@ -78,6 +80,9 @@ export class Engine implements Changes {
   readonly #bundles: BundleReconciler;
   readonly #authority: AuthorityReconciler;
   #hasCaughtUp = false;
+  #isOnce = false;
+  /** The latest key that was distrusted when something was published last; undefined before the first time. */
+  #distrusted: { readonly last: string | undefined } | undefined;
   #namespaces: ReadonlySet<string> = new Set();
 
   constructor(options: EngineOptions) {
@@ -111,7 +116,7 @@ export class Engine implements Changes {
       ...options,
       refusals,
       bundles: this.#bundles,
-      onPublished: () => this.#enqueueAll(),
+      onPublished: () => this.#bringToAll(),
     });
   }
 
@@ -145,6 +150,7 @@ export class Engine implements Changes {
 
   /** Does what is due and ends: until nothing is ready any more. */
   async runOnce(signal: AbortSignal): Promise<void> {
+    this.#isOnce = true;
     await this.#authority.reconcile(signal);
     const stop = new AbortController();
     const running = this.#runQueues(AbortSignal.any([signal, stop.signal]), signal);
@@ -196,12 +202,32 @@ export class Engine implements Changes {
     for (const namespace of this.#bundles.blocked) this.bundleQueue.add(namespace);
   }
 
-  #enqueueAll(): void {
+  /**
+   * Every bundle is to be brought up to date: of the identities so many in a second, so that ten thousand do not hold up those
+   * that are new or due. In an emergency all at once, and where nobody serves on.
+   */
+  #bringToAll(): void {
+    const distrusted = this.#options.authority.view().distrusted.at(-1);
+    const isGradual = this.#distrusted !== undefined && this.#distrusted.last === distrusted?.keyID;
+    this.#distrusted = { last: distrusted?.keyID };
+    if (!isGradual || this.#isOnce) return this.#enqueueAll();
+    this.#enqueueNamespaces();
+    this.identityQueue.addSpread(this.#identityKeys(), BUNDLES_PER_SECOND);
+  }
+
+  *#identityKeys(): Iterable<IdentityKey> {
+    for (const { metadata } of this.#options.desired.identities())
+      yield `${metadata.namespace}/${metadata.name}`;
+  }
+
+  #enqueueNamespaces(): void {
     this.namespacesChanged();
     for (const namespace of this.#namespaces) this.bundleQueue.add(namespace);
-    for (const { metadata } of this.#options.desired.identities()) {
-      this.identityQueue.add(`${metadata.namespace}/${metadata.name}`);
-    }
+  }
+
+  #enqueueAll(): void {
+    this.#enqueueNamespaces();
+    for (const key of this.#identityKeys()) this.identityQueue.add(key);
   }
 
   async #runQueues(signal: AbortSignal, working: AbortSignal): Promise<void> {

@@ -156,6 +156,17 @@ export class WorkQueue {
     if (head === undefined || at < head.at) this.#wakeTimer?.();
   }
 
+  /** Makes keys ready in their order, so many in each second from now on. */
+  addSpread(keys: Iterable<string>, perSecond: number): void {
+    const now = this.#options.clock.now();
+    let count = 0;
+    for (const key of keys) {
+      const delay = Math.floor(count++ / perSecond);
+      if (delay === 0) this.add(key);
+      else this.addAt(key, (now + delay) as Seconds);
+    }
+  }
+
   /** Makes `key` ready after a back-off that grows with each failure since the last `forget`. */
   addRateLimited(key: string): void {
     const failures = (this.#failures.get(key) ?? 0) + 1;

@@ -48,6 +48,19 @@ describe("WorkQueue", () => {
     expect(await takeAll(queue)).toEqual(["a/soon", "a/next", "a/late"]);
   });
 
+  it("spreads keys over the seconds in their order, and none is lost", async () => {
+    const queue = makeQueue({}, clock);
+    const keys = Array.from({ length: 25 }, (_, index) => `a/${String(index).padStart(2, "0")}`);
+    void queue.run(stop.signal);
+    queue.addSpread(keys, 10);
+    expect(await takeAll(queue)).toEqual(keys.slice(0, 10));
+    await clock.advance(1);
+    expect(await takeAll(queue)).toEqual(keys.slice(10, 20));
+    await clock.advance(1);
+    expect(await takeAll(queue)).toEqual(keys.slice(20));
+    expect(queue.delayed).toBe(0);
+  });
+
   it("keeps one entry for each key that is put off, and not one for each time", async () => {
     const queue = makeQueue({}, clock);
     queue.addAt("a/once", seconds(clock.now() + 5));
