@@ -4,7 +4,7 @@
 
 import { type Seconds, seconds } from "../core/brand.ts";
 import { toRfc3339 } from "../core/clock.ts";
-import { latestLimit } from "./limits.ts";
+import { holdLimit, latestLimit } from "./limits.ts";
 import type { Draft, Hold, RotationInput, Waiting } from "./rotation-plan.ts";
 import { instantOfLife, type Journal, type Slot } from "./slot.ts";
 
@@ -88,9 +88,25 @@ function afterReturn(journal: Journal, active: Slot, propagation: Seconds): numb
 }
 
 /** A wait that the policy asks for; it ends at `until` whatever the policy says. */
-export function heldBack({ kind, keyID }: Slot, hold: Hold, until: Seconds): Waiting {
+function heldBack({ kind, keyID }: Slot, hold: Hold, until: Seconds): Waiting {
   const opens = hold.opensAt === undefined ? "" : `, the next one opens at ${toRfc3339(hold.opensAt)}`;
   return { kind, keyID, for: "policy", until, message: `held: ${hold.message}${opens}` };
+}
+
+/** Whether the policy holds the preparation of a successor back: no longer than to 5/8 of the active slot's life. */
+export function isHeldBack(
+  { journal, now, policy }: Pick<RotationInput, "journal" | "now" | "policy">,
+  { active, isAsked }: { readonly active: Slot; readonly isAsked: boolean },
+  draft: Draft,
+): boolean {
+  const hold = policy.holdAt?.(now);
+  const until = holdLimit(journal, active);
+  if (hold === undefined || now >= until) return false;
+  // Who asks by hand does not want to wait for a window.
+  if (hold.reason === "Closed" && isAsked) return false;
+  draft.waiting.push(heldBack(active, hold, until));
+  if (hold.opensAt !== undefined) draft.wakes.push(hold.opensAt);
+  return true;
 }
 
 interface Instants {

@@ -28,7 +28,7 @@ import {
   signX509,
   type X509SvidRequest,
 } from "./signer.ts";
-import { activeSlot, type Journal } from "./slot.ts";
+import { activeSlot, hasPrivateKey, type Journal } from "./slot.ts";
 import { applyStep, raiseSignedUntil, republish } from "./transitions.ts";
 
 export type { AuthorityView } from "./authority-state.ts";
@@ -302,8 +302,7 @@ export class Authority {
     const { slots } = this.#current().journal;
     const slot = slots.find(({ keyID }) => keyID === step.keyID);
     if (slot === undefined) return [];
-    const hasKey = slot.kind !== "Root" || slot.external !== true;
-    if (hasKey && (await findKey(this.#deps.keyStore, slot)) === undefined) {
+    if (hasPrivateKey(slot) && (await findKey(this.#deps.keyStore, slot)) === undefined) {
       return this.#save({ step: "Discard", kind: slot.kind, keyID: slot.keyID, reason: "KeyMissing" });
     }
     const predecessor = activeSlot(this.#current().journal, slot.kind);

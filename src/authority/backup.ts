@@ -13,7 +13,7 @@ import { parseTrustDomain } from "../spiffe/trust-domain.ts";
 import { encodePrivateKey, type KeyId, keysMatch, parsePrivateKey, parsePublicKey } from "../x509/keys.ts";
 import { checkMaterial, findKey, requireKey } from "./key-material.ts";
 import type { FoundJournal, JournalPlace, KeyStore } from "./ports.ts";
-import { type AuthorityKind, endOfUse, type Journal, type Slot } from "./slot.ts";
+import { type AuthorityKind, endOfUse, hasPrivateKey, type Journal, type Slot } from "./slot.ts";
 
 export interface Backup {
   readonly createdAt: Seconds;
@@ -54,8 +54,8 @@ const SEQUENCE_AHEAD = 1000;
 const MAX_ATTEMPTS = 5;
 
 /** Whether a slot's private key has to be in the key store. */
-function keepsKey({ state, kind, external }: Slot): boolean {
-  return state !== "Retired" && !(kind === "Root" && external === true);
+function keepsKey(slot: Slot): boolean {
+  return slot.state !== "Retired" && hasPrivateKey(slot);
 }
 
 export interface SnapshotDeps {

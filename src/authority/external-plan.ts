@@ -3,8 +3,7 @@
  * observed and given its time before anything under it signs; then the issuing certificate follows.
  */
 
-import { seconds } from "../core/brand.ts";
-import { heldBack, planActivation } from "./activation.ts";
+import { isHeldBack, planActivation } from "./activation.ts";
 import { isDistrusted } from "./distrust.ts";
 import type { ExternalCertificate } from "./external-authority.ts";
 import { holdLimit, MAX_RETIRED_SLOTS } from "./limits.ts";
@@ -112,7 +111,7 @@ function planPrepared(
 }
 
 function planSuccessor(input: RotationInput, successor: Successor, draft: Draft): void {
-  const { journal, now, policy } = input;
+  const { journal, now } = input;
   const { active, wanted, issuerKeyID } = successor;
   const { kind, keyID } = active;
   if (keyID === wanted.keyID) {
@@ -127,7 +126,6 @@ function planSuccessor(input: RotationInput, successor: Successor, draft: Draft)
     draft.waiting.push({ kind, keyID, for: "policy", until: former.signedUntil, message });
     return;
   }
-  const hold = policy.holdAt?.(now);
   const until = holdLimit(journal, active);
   const retired = journal.slots.filter((slot) => slot.kind === kind && slot.state === "Retired");
   if (retired.length >= MAX_RETIRED_SLOTS && now < until) {
@@ -135,11 +133,7 @@ function planSuccessor(input: RotationInput, successor: Successor, draft: Draft)
     draft.waiting.push({ kind, keyID, for: "expiry", until, message });
     return;
   }
-  if (hold !== undefined && now < until) {
-    draft.waiting.push(heldBack(active, hold, until));
-    if (hold.opensAt !== undefined) draft.wakes.push(hold.opensAt);
-    return;
-  }
+  if (isHeldBack(input, { active, isAsked: false }, draft)) return;
   const { algorithm, notBefore, notAfter } = wanted;
   draft.steps.push({
     step: "Prepare",
@@ -174,7 +168,6 @@ function recertify(slot: Slot, wanted: Wanted, issuerKeyID: Slot["issuerKeyID"])
     ...(intermediates === undefined ? {} : { intermediates }),
     ...(issuerKeyID === undefined ? {} : { issuerKeyID }),
     notBefore,
-    // A leaf never ends after its issuer: a prepared slot has signed nothing.
-    notAfter: seconds(notAfter),
+    notAfter,
   };
 }

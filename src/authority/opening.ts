@@ -21,7 +21,7 @@ import { makeFresh } from "./make-slots.ts";
 import type { AuthorityPolicy } from "./policy.ts";
 import type { JournalStore, KeyStore } from "./ports.ts";
 import type { PrepareStep } from "./rotation-step.ts";
-import type { Journal } from "./slot.ts";
+import { hasPrivateKey, type Journal } from "./slot.ts";
 import { type FirstJournal, firstJournal, takeOver } from "./transitions.ts";
 
 export interface AuthorityDeps {
@@ -116,7 +116,7 @@ function firstAuthorities(fresh: FreshSlots, external: AuthorityPolicy["external
 async function lostKeys(keyStore: KeyStore, journal: Journal): Promise<readonly KeyId[]> {
   const lost: KeyId[] = [];
   for (const slot of journal.slots) {
-    if (slot.kind === "Root" && slot.external === true) continue;
+    if (!hasPrivateKey(slot)) continue;
     if (slot.state === "Active") await requireKey(keyStore, slot);
     else if (slot.state === "Prepared" && (await findKey(keyStore, slot)) === undefined)
       lost.push(slot.keyID);

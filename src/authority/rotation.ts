@@ -12,10 +12,10 @@ import { CLOCK_SKEW } from "../core/clock.ts";
 import { digest } from "../core/digest.ts";
 import type { JwtAlgorithm } from "../jwt/jwt-svid.ts";
 import type { KeyAlgorithm } from "../x509/keys.ts";
-import { heldBack, planActivation } from "./activation.ts";
+import { isHeldBack, planActivation } from "./activation.ts";
 import { planDistrust } from "./distrust.ts";
 import { planExternal } from "./external-plan.ts";
-import { holdLimit, MAX_RETIRED_SLOTS } from "./limits.ts";
+import { MAX_RETIRED_SLOTS } from "./limits.ts";
 import type {
   Draft,
   Requests,
@@ -94,7 +94,7 @@ function planKind(input: RotationInput, kind: AuthorityKind, draft: Draft): void
   }
   const prepared = preparedSlot(journal, kind);
   if (prepared === undefined) return planPreparation(input, active, asked, draft);
-  const attempt: Draft = { steps: [], waiting: [], observe: draft.observe, wakes: [] };
+  const attempt: Draft = { steps: [], waiting: [], observe: new Set(), wakes: [] };
   planActivation({ ...input, active, prepared }, attempt);
   const isReady = attempt.steps.some((step) => step.step === "Activate" && step.forced === undefined);
   const useless = uselessBecause(input, prepared) ?? (isReady ? undefined : tooOld(input, active, prepared));
@@ -102,6 +102,7 @@ function planKind(input: RotationInput, kind: AuthorityKind, draft: Draft): void
     draft.steps.push({ step: "Discard", kind, keyID: prepared.keyID, reason: useless });
     return;
   }
+  for (const keyID of attempt.observe) draft.observe.add(keyID);
   if (asked !== undefined) draft.steps.push({ step: "Honour", kind, value: asked });
   draft.steps.push(...attempt.steps);
   draft.waiting.push(...attempt.waiting);
@@ -125,25 +126,12 @@ function planPreparation(input: RotationInput, active: Slot, asked: string | und
     if (request !== undefined) draft.steps.push({ step: "Honour", kind, value: request });
     return;
   }
-  if (reason === undefined || isHeld(input, active, reason, draft)) return;
+  if (reason === undefined || isHeldBack(input, { active, isAsked: reason === "Requested" }, draft)) return;
   const honours = request === undefined ? {} : { honours: request };
   const step = prepareStep(input, active, reason);
   if (step !== undefined) draft.steps.push({ ...step, ...honours });
   // A successor that waits for a root: only the root's own progress can help.
   else draft.wakes.push(now + input.policy.propagation);
-}
-
-/** Whether the policy holds the preparation back; no longer than to 5/8 of the active slot's life. */
-function isHeld(input: RotationInput, active: Slot, reason: PrepareReason, draft: Draft): boolean {
-  const { now, policy } = input;
-  const hold = policy.holdAt?.(now);
-  const until = holdLimit(input.journal, active);
-  if (hold === undefined || now >= until) return false;
-  // Who asks by hand does not want to wait for a window.
-  if (hold.reason === "Closed" && reason === "Requested") return false;
-  draft.waiting.push(heldBack(active, hold, until));
-  if (hold.opensAt !== undefined) draft.wakes.push(hold.opensAt);
-  return true;
 }
 
 /** Why a successor is due now; undefined when it is not. */

@@ -108,6 +108,11 @@ export interface Journal {
 
 export const MAX_DISTRUSTED = 8;
 
+/** Whether its private key is ours to have: that of someone else's root is not. */
+export function hasPrivateKey({ kind, external }: Pick<Slot, "kind" | "external">): boolean {
+  return kind !== "Root" || external !== true;
+}
+
 /** The slot that signs. Undefined only in a journal that `decodeJournal` refuses. */
 export function activeSlot(journal: Journal, kind: AuthorityKind): Slot | undefined {
   return journal.slots.find((slot) => slot.kind === kind && slot.state === "Active");
