@@ -61,12 +61,6 @@ export function leaveRequest(
   return id;
 }
 
-/** Whether a request still waits. */
-export function isPending(stateDir: string, id: string): boolean {
-  const path = join(stateDir, "requests", `${id}.json`);
-  return ifPresent(path, () => readFileSync(path)) !== undefined;
-}
-
 /** The oldest first. */
 export function readRequests(stateDir: string): readonly FoundRequest[] {
   const directory = join(stateDir, "requests");

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
-import { isPending, leaveRequest, type Request, readRequests } from "../../../src/directory/requests.ts";
+import { leaveRequest, type Request, readRequests } from "../../../src/directory/requests.ts";
 import { HeldRotations } from "../../../src/directory/rotation-requests.ts";
 import { RENEW_ANNOTATION } from "../../../src/registration/service-identity.ts";
 import { type StartedDirectory, scratch, startDirectory } from "../../support/directory.ts";
@@ -21,6 +21,10 @@ const RENEW_ALL = {
     { namespace: "shop", name: "web" },
   ],
 } as const;
+
+function isPending(stateDir: string, id: string): boolean {
+  return existsSync(join(stateDir, "requests", `${id}.json`));
+}
 
 describe("requests in STATE", () => {
   let place: ReturnType<typeof scratch>;
