@@ -3,6 +3,7 @@
  * to make and look at the objects of meshid.
  */
 
+import type { AuthorityKind } from "../../src/authority/slot.ts";
 import type { Condition, ConditionType } from "../../src/registration/conditions.ts";
 import type { ServiceIdentity, TrustDomainStatus } from "../../src/registration/service-identity.ts";
 import type { Rendered } from "../chart/rendered.ts";
@@ -193,6 +194,14 @@ export class ClusterSuite implements AsyncDisposable {
     readonly status?: TrustDomainStatus;
   }> {
     return must(this.kube, { method: "GET", path: `${IDENTITIES}/trustdomains/${DOMAIN}` });
+  }
+
+  /** The ID of the key of a kind that signs. */
+  async activeKey(kind: AuthorityKind): Promise<string> {
+    const { status } = await this.trustDomain();
+    const found = status?.authorities?.find((one) => one.kind === kind && one.state === "Active");
+    if (found === undefined) throw new Error(`no active ${kind}`);
+    return found.keyID;
   }
 
   /** PEM of the roots, from the status of the operator's own namespace. */

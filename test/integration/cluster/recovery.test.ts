@@ -6,7 +6,6 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, it } from "@jest/globals";
-import type { AuthorityKind } from "../../../src/authority/slot.ts";
 import type { Condition } from "../../../src/registration/conditions.ts";
 import { parseCertificate } from "../../../src/x509/certificate.ts";
 import { splitPem } from "../../../src/x509/pem.ts";
@@ -50,12 +49,6 @@ describeCluster("an authority that was lost", () => {
     expect(controller.isRunning()).toBe(true);
   });
 
-  const activeKey = async (kind: AuthorityKind): Promise<string> => {
-    const { status } = await suite.trustDomain();
-    const found = status?.authorities?.find((one) => one.kind === kind && one.state === "Active");
-    if (found === undefined) throw new Error(`no active ${kind}`);
-    return found.keyID;
-  };
   const authorityReady = async (): Promise<Condition | undefined> => {
     const { status } = await suite.trustDomain();
     return status?.conditions?.find(({ type }) => type === "AuthorityReady");
@@ -111,8 +104,8 @@ describeCluster("an authority that was lost", () => {
 
   it("is said to be missing with the commands that help, comes back by the first without a restart, and nothing is issued anew", async () => {
     const before = {
-      root: await activeKey("Root"),
-      issuing: await activeKey("Issuing"),
+      root: await suite.activeKey("Root"),
+      issuing: await suite.activeKey("Issuing"),
       credential: await credential("payments"),
       sequence: await sequence(),
     };
@@ -131,8 +124,8 @@ describeCluster("an authority that was lost", () => {
     expect([code, stderr]).toEqual([0, ""]);
     expect(stdout).toMatch(/^Restored the authority of /);
     await untilAuthority("Active");
-    expect(await activeKey("Root")).toBe(before.root);
-    expect(await activeKey("Issuing")).toBe(before.issuing);
+    expect(await suite.activeKey("Root")).toBe(before.root);
+    expect(await suite.activeKey("Issuing")).toBe(before.issuing);
     expect(await sequence()).toBeGreaterThan(before.sequence);
     await suite.ready(shop, "long", 30_000);
     expect(await credential("payments")).toEqual(before.credential);
@@ -141,7 +134,7 @@ describeCluster("an authority that was lost", () => {
 
   it("is put back key by key where the journal is good", async () => {
     const file = await backup();
-    const issuing = await activeKey("Issuing");
+    const issuing = await suite.activeKey("Issuing");
     const journal = await suite.object(`${secrets}/meshid-authority`);
     const good = await meshid("restore", file);
     expect([good.code, good.stdout]).toEqual([2, ""]);
@@ -159,7 +152,7 @@ describeCluster("an authority that was lost", () => {
   }, 60_000);
 
   it("whose journal is damaged is replaced while the controller runs, and the damaged one is kept", async () => {
-    const root = await activeKey("Root");
+    const root = await suite.activeKey("Root");
     const file = await backup();
     const path = `${secrets}/meshid-authority`;
     const damaged = Buffer.from("{}").toString("base64");
@@ -172,12 +165,12 @@ describeCluster("an authority that was lost", () => {
     const [, kept = ""] = /kept as Secret meshid-system\/(\S+)\.\n/.exec(stdout) ?? [];
     expect((await suite.object(`${secrets}/${kept}`))?.data).toEqual({ "journal.json": damaged });
     await untilAuthority("Active");
-    expect(await activeKey("Root")).toBe(root);
+    expect(await suite.activeKey("Root")).toBe(root);
   }, 60_000);
 
   it("is not gone back to behind a rotation unless that is accepted", async () => {
     await untilSettled();
-    const before = await activeKey("JWT");
+    const before = await suite.activeKey("JWT");
     // It stays published, since it has signed.
     await suite.renew(shop, "payments", "before the backup");
     await until("its signature", async () => {
@@ -187,7 +180,7 @@ describeCluster("an authority that was lost", () => {
     const file = await backup();
     await disturb("ahead of the backup");
     const next = await until("another JWT key", async () => {
-      const now = await activeKey("JWT");
+      const now = await suite.activeKey("JWT");
       return now === before ? undefined : now;
     });
     await lose();
@@ -209,7 +202,7 @@ describeCluster("an authority that was lost", () => {
   }, 90_000);
 
   it("begins anew under a new root where there is no backup, and everything is issued under it", async () => {
-    const before = { root: await activeKey("Root"), sequence: await sequence() };
+    const before = { root: await suite.activeKey("Root"), sequence: await sequence() };
     const old = await credential("payments");
     const good = await meshid("bootstrap", "--new-root", "--confirm", DOMAIN);
     expect([good.code, good.stderr]).toEqual([
@@ -225,13 +218,13 @@ describeCluster("an authority that was lost", () => {
     expect([code, stderr]).toEqual([0, ""]);
     expect(stdout).toMatch(/^Began anew: /);
     await untilAuthority("Active");
-    const root = await activeKey("Root");
+    const root = await suite.activeKey("Root");
     expect(root).not.toBe(before.root);
     expect(await sequence()).toBeGreaterThan(before.sequence);
     for (const name of ["payments", "long"])
       await until(`${name} under the new root`, async () => {
         const { status } = await suite.get(shop, name);
-        return status?.x509?.authorityKeyID === (await activeKey("Issuing")) || undefined;
+        return status?.x509?.authorityKeyID === (await suite.activeKey("Issuing")) || undefined;
       });
     expect(await rootsOf("payments")).toEqual([root]);
     const now = await credential("payments");

@@ -35,16 +35,9 @@ describeCluster("consumers that refuse the next key", () => {
     await suite?.[Symbol.asyncDispose]();
   }, 30_000);
 
-  const activeKey = async (): Promise<string> => {
-    const { status } = await suite.trustDomain();
-    const found = status?.authorities?.find(({ kind, state }) => kind === "JWT" && state === "Active");
-    if (found === undefined) throw new Error("no active JWT key");
-    return found.keyID;
-  };
-
   /** Asks for another JWT key; resolves when there is one, with the milliseconds that it took. */
   const rotate = async (): Promise<() => Promise<number>> => {
-    const before = await activeKey();
+    const before = await suite.activeKey("JWT");
     const annotations = { "meshid.dev/rotate-jwt": String(++asked) };
     const path = `/apis/meshid.dev/v1alpha1/trustdomains/${DOMAIN}`;
     const started = Date.now();
@@ -55,7 +48,8 @@ describeCluster("consumers that refuse the next key", () => {
       body: { metadata: { annotations } },
     });
     return async () => {
-      const isOther = async (): Promise<true | undefined> => (await activeKey()) !== before || undefined;
+      const isOther = async (): Promise<true | undefined> =>
+        (await suite.activeKey("JWT")) !== before || undefined;
       await until("another JWT key", isOther, PATIENCE + REST);
       return Date.now() - started;
     };

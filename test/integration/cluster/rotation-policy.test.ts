@@ -10,6 +10,7 @@ import type { AuthorityStatus } from "../../../src/registration/service-identity
 import { ClusterSuite, DOMAIN, START_LIMIT } from "../../support/cluster-suite.ts";
 import { describeCluster } from "../../support/control-plane/shared.ts";
 import { must } from "../../support/controller-process.ts";
+import { certificatesIn } from "../../support/credentials.ts";
 import { until } from "../../support/local-process.ts";
 import { type OpensslCa, opensslCa } from "../../support/openssl-ca.ts";
 import { refusedByRbac } from "../../support/rbac-audit.ts";
@@ -47,8 +48,7 @@ describeCluster("a person's hand on the rotations", () => {
     patch({ metadata: { annotations: { [`meshid.dev/${name}`]: value } } });
   const authorities = async (): Promise<readonly AuthorityStatus[]> =>
     (await suite.trustDomain()).status?.authorities ?? [];
-  const active = async (kind: AuthorityKind): Promise<string> =>
-    (await authorities()).find((one) => one.kind === kind && one.state === "Active")?.keyID ?? "";
+  const active = (kind: AuthorityKind): Promise<string> => suite.activeKey(kind);
   const condition = async (type: ConditionType): Promise<{ reason: string; message: string }> => {
     const found = (await suite.trustDomain()).status?.conditions?.find((one) => one.type === type);
     return { reason: found?.reason ?? "", message: found?.message ?? "" };
@@ -216,8 +216,7 @@ describeCluster("a person's hand on the rotations", () => {
 });
 
 function certificates(pem: string): readonly X509Certificate[] {
-  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  return blocks.map((block) => new X509Certificate(block));
+  return certificatesIn(pem).map((block) => new X509Certificate(block));
 }
 
 function print({ fingerprint256 }: X509Certificate): string {

@@ -43,19 +43,13 @@ describeCluster("rotations of the authority", () => {
     expect(controller.isRunning()).toBe(true);
   });
 
-  const activeKey = async (kind: AuthorityKind): Promise<string> => {
-    const { status } = await suite.trustDomain();
-    const found = status?.authorities?.find((one) => one.kind === kind && one.state === "Active");
-    if (found === undefined) throw new Error(`no active ${kind}`);
-    return found.keyID;
-  };
   const authorityReady = async (): Promise<string> => {
     const { status } = await suite.trustDomain();
     const found = status?.conditions?.find(({ type }) => type === "AuthorityReady");
     return `${found?.status} ${found?.reason}`;
   };
   const rotate = async (kind: AuthorityKind, value: string): Promise<string> => {
-    const before = await activeKey(kind);
+    const before = await suite.activeKey(kind);
     const annotations = { [`meshid.dev/rotate-${kind.toLowerCase()}`]: value };
     await must(suite.kube, {
       method: "PATCH",
@@ -66,7 +60,7 @@ describeCluster("rotations of the authority", () => {
     return until(
       `another ${kind} key`,
       async () => {
-        const now = await activeKey(kind);
+        const now = await suite.activeKey(kind);
         return now === before ? undefined : now;
       },
       20_000,

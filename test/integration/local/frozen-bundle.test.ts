@@ -6,6 +6,7 @@ import { X509Certificate } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { parse } from "yaml";
 import type { AuthorityStatus, TrustDomainObject } from "../../../src/registration/service-identity.ts";
+import { certificatesIn } from "../../support/credentials.ts";
 import {
   type Finished,
   finished,
@@ -92,20 +93,20 @@ describe("a peer that keeps the first bundle, with crossSignRoots", () => {
     expect(await between(await credentials("web"), frozen)).toBe("");
     for (const kind of ["root", "issuing"] as const) {
       const web = await rotated(kind);
-      expect(certificates(web.cert)).toHaveLength(3);
+      expect(certificatesIn(web.cert)).toHaveLength(3);
       expect(await between(web, frozen)).toBe("");
     }
     const web = await credentials("web");
-    const [leaf = "", issuing = ""] = certificates(web.cert);
+    const [leaf = "", issuing = ""] = certificatesIn(web.cert);
     expect(await between({ ...web, cert: leaf + issuing }, frozen)).not.toBe("");
   }, 120_000);
 
   it("is refused after the second rotation, where a peer that follows stands by one with the second bundle", async () => {
     const second = await credentials("web");
-    const onlySecond = certificates(second.ca).filter((root) => !certificates(frozen.ca).includes(root));
+    const onlySecond = certificatesIn(second.ca).filter((root) => !certificatesIn(frozen.ca).includes(root));
     expect(onlySecond).toHaveLength(1);
     const web = await rotated("root");
-    expect(certificates(web.cert)).toHaveLength(3);
+    expect(certificatesIn(web.cert)).toHaveLength(3);
     expect(await between(web, { ...second, ca: second.ca })).toBe("");
     expect(await between(web, { ...second, ca: onlySecond.join("") })).toBe("");
     expect(await between(web, frozen)).not.toBe("");
@@ -114,11 +115,11 @@ describe("a peer that keeps the first bundle, with crossSignRoots", () => {
   it("meets no cross certificate with the next issuance once the policy is off", async () => {
     await domain(false);
     await until("a chain without it", async () =>
-      certificates((await renewed()).cert).length === 2 ? true : undefined,
+      certificatesIn((await renewed()).cert).length === 2 ? true : undefined,
     );
     await domain(true);
     await until("a chain with it", async () =>
-      certificates((await renewed()).cert).length === 3 ? true : undefined,
+      certificatesIn((await renewed()).cert).length === 3 ? true : undefined,
     );
   }, 120_000);
 
@@ -127,7 +128,7 @@ describe("a peer that keeps the first bundle, with crossSignRoots", () => {
     const signer = (await rootIDs("Retired")).find((id) =>
       subjectsIn(before.cert, "issuer").at(-1)?.includes(id),
     );
-    const stolen = certificates(before.ca).find((root) =>
+    const stolen = certificatesIn(before.ca).find((root) =>
       subjectsIn(root, "subject")[0]?.includes(signer ?? "?"),
     );
     const keeper = { ...before, ca: stolen ?? "" };
@@ -135,18 +136,14 @@ describe("a peer that keeps the first bundle, with crossSignRoots", () => {
     await domain(true, signer);
     const after = await until("a chain without its word", async () => {
       const now = await credentials("web");
-      return certificates(now.cert).length === 2 ? now : undefined;
+      return certificatesIn(now.cert).length === 2 ? now : undefined;
     });
     expect(await rootIDs("Retired")).not.toContain(signer);
     expect(await handshake(after, keeper)).not.toBe("");
-    expect(certificates(after.ca)).not.toContain(stolen);
+    expect(certificatesIn(after.ca)).not.toContain(stolen);
   }, 120_000);
 });
 
-function certificates(pem: string): readonly string[] {
-  return pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n/g) ?? [];
-}
-
 function subjectsIn(pem: string, name: "subject" | "issuer"): readonly string[] {
-  return certificates(pem).map((text) => new X509Certificate(text)[name]);
+  return certificatesIn(pem).map((text) => new X509Certificate(text)[name]);
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
 import { parse } from "yaml";
 import type { TrustDomainObject, TrustDomainStatus } from "../../../src/registration/service-identity.ts";
+import { certificatesIn } from "../../support/credentials.ts";
 import {
   type Finished,
   finished,
@@ -238,6 +239,5 @@ describe("meshid local with a CA of one's own", () => {
 });
 
 function certificates(pem: string): readonly X509Certificate[] {
-  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  return blocks.map((block) => new X509Certificate(block));
+  return certificatesIn(pem).map((block) => new X509Certificate(block));
 }
