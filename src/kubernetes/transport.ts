@@ -216,9 +216,18 @@ export class Transport implements KubeClient {
       request.fence?.();
       const outgoing = httpsRequest(options);
       const signals = [until.signal, until.limit];
-      const stop = (): void => void outgoing.destroy(new Error("given up"));
       const settle = (): void => {
         for (const signal of signals) signal.removeEventListener("abort", stop);
+      };
+      const fail = (error: Error): void => {
+        settle();
+        reject(error);
+      };
+      const stop = (): void => {
+        const error = new Error("given up");
+        outgoing.destroy(error);
+        // A request that still waits for a socket says so only when it gets one.
+        fail(error);
       };
       for (const signal of signals) {
         if (signal.aborted) stop();
@@ -239,10 +248,7 @@ export class Transport implements KubeClient {
         else response.once("close", settle);
         resolve(response);
       });
-      outgoing.on("error", (error) => {
-        settle();
-        reject(error);
-      });
+      outgoing.on("error", fail);
     });
   }
 
