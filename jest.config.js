@@ -1,6 +1,6 @@
 /** What every suite has in common. */
 export const common = {
-  testTimeout: 30_000,
+  testTimeout: 180_000,
   extensionsToTreatAsEsm: [".ts"],
   transform: {
     "^.+\\.ts$": ["@swc/jest", { jsc: { target: "esnext", parser: { syntax: "typescript" } } }],

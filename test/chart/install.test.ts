@@ -17,7 +17,6 @@ import { CHART, NAMESPACE, type Rendered, render } from "./rendered.ts";
 
 const MANIFEST = fileURLToPath(new URL("../../charts/install.yaml", import.meta.url));
 const MESHID = `system:serviceaccount:${NAMESPACE}:meshid`;
-const LIMIT = 180_000;
 
 describeCluster("the chart in a cluster", () => {
   let kube: OwnControlPlane;
@@ -27,7 +26,7 @@ describeCluster("the chart in a cluster", () => {
     scratch = await mkdtemp(join(tmpdir(), "chart-test-"));
     kube = await startControlPlane();
     await expectDone(kube.kubectl(["create", "namespace", "shop"]));
-  }, LIMIT);
+  });
 
   afterAll(async () => {
     await kube?.stop();
@@ -45,33 +44,29 @@ describeCluster("the chart in a cluster", () => {
     return (await kube.kubectl(["get", "-f", "-", "-o", "name"], { input })).stderr;
   };
 
-  it(
-    "upgrades an older version with its CRDs, and rolls back",
-    async () => {
-      const older = join(scratch, "older");
-      await cp(CHART, older, { recursive: true });
-      const crd = join(older, "templates/crd-serviceidentities.yaml");
-      const text = await readFile(crd, "utf8");
-      const without = text.replace(/ +- name: Message\n(?: {10}.*\n)+/, "");
-      expect(without).not.toBe(text);
-      await writeFile(crd, without);
+  it("upgrades an older version with its CRDs, and rolls back", async () => {
+    const older = join(scratch, "older");
+    await cp(CHART, older, { recursive: true });
+    const crd = join(older, "templates/crd-serviceidentities.yaml");
+    const text = await readFile(crd, "utf8");
+    const without = text.replace(/ +- name: Message\n(?: {10}.*\n)+/, "");
+    expect(without).not.toBe(text);
+    await writeFile(crd, without);
 
-      await helm("install", "meshid", older, "--create-namespace", "--set", "replicas=1");
-      expect(await columns()).not.toContain("Message");
-      await expectDone(kube.kubectl(["apply", "-f", "-"], { input: JSON.stringify(serviceIdentity({})) }));
+    await helm("install", "meshid", older, "--create-namespace", "--set", "replicas=1");
+    expect(await columns()).not.toContain("Message");
+    await expectDone(kube.kubectl(["apply", "-f", "-"], { input: JSON.stringify(serviceIdentity({})) }));
 
-      await helm("upgrade", "meshid", CHART, "--set", "replicas=3");
-      expect(await columns()).toContain("Message");
-      expect(await missing(await render(kube))).toBe("");
-      expect(await replicas()).toBe("3");
+    await helm("upgrade", "meshid", CHART, "--set", "replicas=3");
+    expect(await columns()).toContain("Message");
+    expect(await missing(await render(kube))).toBe("");
+    expect(await replicas()).toBe("3");
 
-      await helm("rollback", "meshid", "1");
-      expect(await replicas()).toBe("1");
-      expect(await get("si", "-n", "shop", "-o", "name")).toBe("serviceidentity.meshid.dev/payments");
-      await helm("upgrade", "meshid", CHART);
-    },
-    LIMIT,
-  );
+    await helm("rollback", "meshid", "1");
+    expect(await replicas()).toBe("1");
+    expect(await get("si", "-n", "shop", "-o", "name")).toBe("serviceidentity.meshid.dev/payments");
+    await helm("upgrade", "meshid", CHART);
+  });
 
   it("gives meshid no right beyond the chart's rules, and none on what is not its own", async () => {
     const yes: readonly (readonly string[])[] = [
@@ -104,39 +99,35 @@ describeCluster("the chart in a cluster", () => {
     expect(await answers(no)).toEqual(no.map(() => "no"));
   });
 
-  it(
-    "lets those who may view or edit a namespace view or edit its identities, and nobody their status",
-    async () => {
-      const bind = (role: string): Promise<string> =>
-        expectDone(
-          kube.kubectl([
-            "create",
-            "rolebinding",
-            role,
-            `--clusterrole=${role}`,
-            `--user=${role}`,
-            "-n",
-            "shop",
-          ]),
-        );
-      await Promise.all(["view", "edit", "admin"].map(bind));
-      const ask = (user: string): Promise<readonly string[]> =>
-        Promise.all(
-          [
-            ["get", "serviceidentities.meshid.dev"],
-            ["create", "serviceidentities.meshid.dev"],
-            ["patch", "serviceidentities.meshid.dev"],
-            ["delete", "serviceidentities.meshid.dev"],
-            ["patch", "serviceidentities.meshid.dev/payments", "--subresource=status"],
-          ].map((args) => mayI(user, [...args, "-n", "shop"])),
-        );
-      // kube-controller-manager gathers the rules in a moment.
-      await expectSoon(() => ask("view"), ["yes", "no", "no", "no", "no"]);
-      await expectSoon(() => ask("edit"), ["yes", "yes", "yes", "yes", "no"]);
-      await expectSoon(() => ask("admin"), ["yes", "yes", "yes", "yes", "no"]);
-    },
-    LIMIT,
-  );
+  it("lets those who may view or edit a namespace view or edit its identities, and nobody their status", async () => {
+    const bind = (role: string): Promise<string> =>
+      expectDone(
+        kube.kubectl([
+          "create",
+          "rolebinding",
+          role,
+          `--clusterrole=${role}`,
+          `--user=${role}`,
+          "-n",
+          "shop",
+        ]),
+      );
+    await Promise.all(["view", "edit", "admin"].map(bind));
+    const ask = (user: string): Promise<readonly string[]> =>
+      Promise.all(
+        [
+          ["get", "serviceidentities.meshid.dev"],
+          ["create", "serviceidentities.meshid.dev"],
+          ["patch", "serviceidentities.meshid.dev"],
+          ["delete", "serviceidentities.meshid.dev"],
+          ["patch", "serviceidentities.meshid.dev/payments", "--subresource=status"],
+        ].map((args) => mayI(user, [...args, "-n", "shop"])),
+      );
+    // kube-controller-manager gathers the rules in a moment.
+    await expectSoon(() => ask("view"), ["yes", "no", "no", "no", "no"]);
+    await expectSoon(() => ask("edit"), ["yes", "yes", "yes", "yes", "no"]);
+    await expectSoon(() => ask("admin"), ["yes", "yes", "yes", "yes", "no"]);
+  });
 
   it("has its policies in force: no identity without the right to its ServiceAccount's token", async () => {
     const rules = [
@@ -174,72 +165,60 @@ describeCluster("the chart in a cluster", () => {
     expect(await kube.kubectl(dryRun, { input: manifest })).toMatchObject({ code: 0, stderr: "" });
   });
 
-  it(
-    "is uninstalled without a CRD, an identity or a credential going, says so, and goes on when installed again",
-    async () => {
-      const secret = ["create", "secret", "generic", "payments-tls", "-n", "shop", "--from-literal=a=b"];
-      await expectDone(kube.kubectl(secret));
-      const said = await helm("uninstall", "meshid");
-      expect(said).toMatch(
-        /kept due to the resource policy:[^]*serviceidentities\.meshid\.dev[^]*trustdomains\.meshid\.dev/,
-      );
-      expect(await get("crd", "-o", "name")).toBe(
-        "customresourcedefinition.apiextensions.k8s.io/serviceidentities.meshid.dev\n" +
-          "customresourcedefinition.apiextensions.k8s.io/trustdomains.meshid.dev",
-      );
-      expect(await get("si,secret", "-n", "shop", "-o", "name")).toBe(
-        "serviceidentity.meshid.dev/payments\nsecret/payments-tls",
-      );
-      const gone = (await render(kube)).filter(({ kind }) => kind !== "CustomResourceDefinition");
-      expect((await missing(gone)).match(/NotFound/g)).toHaveLength(gone.length);
+  it("is uninstalled without a CRD, an identity or a credential going, says so, and goes on when installed again", async () => {
+    const secret = ["create", "secret", "generic", "payments-tls", "-n", "shop", "--from-literal=a=b"];
+    await expectDone(kube.kubectl(secret));
+    const said = await helm("uninstall", "meshid");
+    expect(said).toMatch(
+      /kept due to the resource policy:[^]*serviceidentities\.meshid\.dev[^]*trustdomains\.meshid\.dev/,
+    );
+    expect(await get("crd", "-o", "name")).toBe(
+      "customresourcedefinition.apiextensions.k8s.io/serviceidentities.meshid.dev\n" +
+        "customresourcedefinition.apiextensions.k8s.io/trustdomains.meshid.dev",
+    );
+    expect(await get("si,secret", "-n", "shop", "-o", "name")).toBe(
+      "serviceidentity.meshid.dev/payments\nsecret/payments-tls",
+    );
+    const gone = (await render(kube)).filter(({ kind }) => kind !== "CustomResourceDefinition");
+    expect((await missing(gone)).match(/NotFound/g)).toHaveLength(gone.length);
 
-      await helm("install", "meshid", CHART);
-      expect(await missing(await render(kube))).toBe("");
-      await helm("uninstall", "meshid");
-      expect(await kube.helm(["install", "other", CHART, "-n", NAMESPACE])).toMatchObject({ code: 1 });
-      await helm("install", "other", CHART, "--take-ownership");
-      await helm("uninstall", "other");
-    },
-    LIMIT,
-  );
+    await helm("install", "meshid", CHART);
+    expect(await missing(await render(kube))).toBe("");
+    await helm("uninstall", "meshid");
+    expect(await kube.helm(["install", "other", CHART, "-n", NAMESPACE])).toMatchObject({ code: 1 });
+    await helm("install", "other", CHART, "--take-ownership");
+    await helm("uninstall", "other");
+  });
 
-  it(
-    "serves some namespaces with no right outside of them",
-    async () => {
-      await expectDone(kube.kubectl(["create", "namespace", "orders"]));
-      await helm("install", "meshid", CHART, "--take-ownership", "--set", "watchNamespaces={shop,orders}");
-      const may = (namespace: string): Promise<readonly string[]> =>
-        Promise.all(["secrets", "configmaps"].map((what) => mayI(MESHID, ["list", what, "-n", namespace])));
-      expect(await may("shop")).toEqual(["yes", "yes"]);
-      expect(await may("orders")).toEqual(["yes", "yes"]);
-      expect(await may("default")).toEqual(["no", "no"]);
-      expect(await mayI(MESHID, ["patch", "secrets", "-n", NAMESPACE])).toBe("yes");
-      expect(await mayI(MESHID, ["list", "secrets", "-A"])).toBe("no");
-      await helm("uninstall", "meshid");
-    },
-    LIMIT,
-  );
+  it("serves some namespaces with no right outside of them", async () => {
+    await expectDone(kube.kubectl(["create", "namespace", "orders"]));
+    await helm("install", "meshid", CHART, "--take-ownership", "--set", "watchNamespaces={shop,orders}");
+    const may = (namespace: string): Promise<readonly string[]> =>
+      Promise.all(["secrets", "configmaps"].map((what) => mayI(MESHID, ["list", what, "-n", namespace])));
+    expect(await may("shop")).toEqual(["yes", "yes"]);
+    expect(await may("orders")).toEqual(["yes", "yes"]);
+    expect(await may("default")).toEqual(["no", "no"]);
+    expect(await mayI(MESHID, ["patch", "secrets", "-n", NAMESPACE])).toBe("yes");
+    expect(await mayI(MESHID, ["list", "secrets", "-A"])).toBe("no");
+    await helm("uninstall", "meshid");
+  });
 
-  it(
-    "installs with kubectl alone, and goes again",
-    async () => {
-      const remove = (...what: readonly string[]): Promise<string> =>
-        // The API server takes its time to let a CRD go, more so on a busy machine.
-        expectDone(kube.kubectl(["delete", ...what, "--ignore-not-found", "--wait=true", "--timeout=150s"]));
-      await remove("crd", "serviceidentities.meshid.dev", "trustdomains.meshid.dev");
-      const apply = ["apply", "--server-side", "-f", MANIFEST];
-      expect((await kube.kubectl(apply)).stderr).toBe("");
-      const objects = parseAllDocuments(await readFile(MANIFEST, "utf8")).map(
-        (one) => one.toJSON() as Rendered,
-      );
-      expect(await missing(objects)).toBe("");
-      // Nothing to do the second time, and no conflict.
-      expect(await expectDone(kube.kubectl(apply))).not.toContain("created");
-      await remove("-f", MANIFEST);
-      expect(await get("crd", "-o", "name")).toBe("");
-    },
-    LIMIT,
-  );
+  it("installs with kubectl alone, and goes again", async () => {
+    const remove = (...what: readonly string[]): Promise<string> =>
+      // The API server takes its time to let a CRD go, more so on a busy machine.
+      expectDone(kube.kubectl(["delete", ...what, "--ignore-not-found", "--wait=true", "--timeout=150s"]));
+    await remove("crd", "serviceidentities.meshid.dev", "trustdomains.meshid.dev");
+    const apply = ["apply", "--server-side", "-f", MANIFEST];
+    expect((await kube.kubectl(apply)).stderr).toBe("");
+    const objects = parseAllDocuments(await readFile(MANIFEST, "utf8")).map(
+      (one) => one.toJSON() as Rendered,
+    );
+    expect(await missing(objects)).toBe("");
+    // Nothing to do the second time, and no conflict.
+    expect(await expectDone(kube.kubectl(apply))).not.toContain("created");
+    await remove("-f", MANIFEST);
+    expect(await get("crd", "-o", "name")).toBe("");
+  });
 
   const columns = async (): Promise<string> =>
     get(

@@ -136,29 +136,25 @@ describe.each(ALGORITHMS)("a chain after a rotation from %s to %s", (from, to) =
   });
 });
 
-withGo(
-  "passes crypto/x509 with either root, and needs the cross certificate with the former",
-  () => {
-    const go = GoX509.build();
-    try {
-      for (const chain of CHAINS.values()) {
-        const { leaf, issuing, cross, former } = chain;
-        const chains = Object.values(bundles(chain)).map((roots) => ({
-          leaf,
-          intermediates: issuing + cross,
-          roots,
-        }));
-        const bare = { leaf, intermediates: issuing, roots: former };
-        const verdicts = go.verify([...chains, bare], systemClock.now());
-        expect(verdicts.slice(0, -1)).toEqual(["", "", ""]);
-        expect(verdicts.at(-1)).toContain("unknown authority");
-      }
-    } finally {
-      go.remove();
+withGo("passes crypto/x509 with either root, and needs the cross certificate with the former", () => {
+  const go = GoX509.build();
+  try {
+    for (const chain of CHAINS.values()) {
+      const { leaf, issuing, cross, former } = chain;
+      const chains = Object.values(bundles(chain)).map((roots) => ({
+        leaf,
+        intermediates: issuing + cross,
+        roots,
+      }));
+      const bare = { leaf, intermediates: issuing, roots: former };
+      const verdicts = go.verify([...chains, bare], systemClock.now());
+      expect(verdicts.slice(0, -1)).toEqual(["", "", ""]);
+      expect(verdicts.at(-1)).toContain("unknown authority");
     }
-  },
-  120_000,
-);
+  } finally {
+    go.remove();
+  }
+});
 
 const JAVA = `
 import java.io.*; import java.security.*; import java.security.cert.*; import javax.net.ssl.*;
@@ -180,17 +176,13 @@ public class Trust {
   }
 }`;
 
-withJava(
-  "is whole in a keystore, and passes Java's trust manager with either root",
-  async () => {
-    const program = file("Trust.java", JAVA);
-    const chain = chainOf("ECDSA-P256", "ECDSA-P256");
-    const stranger = (await rotated("ECDSA-P256", "ECDSA-P256")).former;
-    const stores = [...Object.values(bundles(chain)), stranger].map((roots, index) =>
-      file(`trust-${index}.p12`, encodeTruststore({ roots: splitPem(roots), password: PASSWORD })),
-    );
-    const output = run("java", [program, file("keystore.p12", chain.keystore), ...stores]);
-    expect(output.trim().split("\n")).toEqual(["3 accepted", "3 accepted", "3 accepted", "3 refused"]);
-  },
-  120_000,
-);
+withJava("is whole in a keystore, and passes Java's trust manager with either root", async () => {
+  const program = file("Trust.java", JAVA);
+  const chain = chainOf("ECDSA-P256", "ECDSA-P256");
+  const stranger = (await rotated("ECDSA-P256", "ECDSA-P256")).former;
+  const stores = [...Object.values(bundles(chain)), stranger].map((roots, index) =>
+    file(`trust-${index}.p12`, encodeTruststore({ roots: splitPem(roots), password: PASSWORD })),
+  );
+  const output = run("java", [program, file("keystore.p12", chain.keystore), ...stores]);
+  expect(output.trim().split("\n")).toEqual(["3 accepted", "3 accepted", "3 accepted", "3 refused"]);
+});

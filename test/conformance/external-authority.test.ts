@@ -147,7 +147,7 @@ withGo("a CA that Go made", () => {
 
   beforeAll(() => {
     go = GoX509.build();
-  }, 180_000);
+  });
 
   afterAll(() => go.remove());
 

@@ -43,6 +43,9 @@ export function lineOf({ verb, objectRef = {}, responseStatus }: AuditEvent): st
   return `${verb} ${what} ${where}${code >= 400 ? ` → ${code}` : ""}`;
 }
 
+/** Milliseconds between two looks. */
+const LOOK = 50;
+
 /** Reads on where it stopped. */
 export class AuditLog {
   readonly #path: string;
@@ -84,9 +87,10 @@ export class AuditLog {
   ): Promise<readonly AuditEvent[]> {
     const end = Date.now() + limit;
     let seen = -1;
-    for (let changedAt = Date.now(); Date.now() - changedAt < silence; await pause(50)) {
+    // By looks: a machine that stood still was not quiet.
+    for (let same = 0; same * LOOK < silence; await pause(LOOK)) {
       const found = this.since(mark).filter(counts).length;
-      if (found !== seen) changedAt = Date.now();
+      same = found === seen ? same + 1 : 0;
       seen = found;
       if (Date.now() > end) throw new Error(`the audit log was never quiet for ${silence} ms in ${limit} ms`);
     }

@@ -9,14 +9,19 @@ import type { Outcome } from "./cli.ts";
 
 export type Meshid = (...args: readonly string[]) => Promise<Outcome>;
 
-/** `meshid` as the user of a kubeconfig calls it. */
-export function meshidWith(kubeconfig: string): Meshid {
+/** `meshid` as the user of a kubeconfig calls it; `told` all of its standard error each time that there is more. */
+export function meshidWith(kubeconfig: string, told: (stderr: string) => void = () => {}): Meshid {
   return async (...args) => {
     let stdout = "";
     let stderr = "";
     const code = await runCli(args, {
       stdout: { write: (text) => (stdout += text) },
-      stderr: { write: (text) => (stderr += text) },
+      stderr: {
+        write: (text) => {
+          stderr += text;
+          told(stderr);
+        },
+      },
       isTTY: false,
       isErrorTTY: false,
       env: { KUBECONFIG: kubeconfig },

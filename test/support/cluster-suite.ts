@@ -30,7 +30,7 @@ export interface SuiteOptions {
 }
 
 /** For `beforeAll`, which needs `START_LIMIT`. */
-export const START_LIMIT = 150_000;
+export const START_LIMIT = 300_000;
 
 export class ClusterSuite implements AsyncDisposable {
   readonly kube: OwnControlPlane;
@@ -87,7 +87,7 @@ export class ClusterSuite implements AsyncDisposable {
     namespace: string,
     name: string,
     spec: Readonly<Record<string, unknown>> = {},
-  ): Promise<ServiceIdentity> {
+  ): Promise<StoredIdentity> {
     const account = (spec["serviceAccountName"] as string | undefined) ?? name;
     const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${account}`;
     if ((await this.kube.request({ method: "GET", path })).status === 404)
@@ -99,7 +99,7 @@ export class ClusterSuite implements AsyncDisposable {
     });
   }
 
-  async patch(namespace: string, name: string, body: unknown): Promise<ServiceIdentity> {
+  async patch(namespace: string, name: string, body: unknown): Promise<StoredIdentity> {
     return must(this.kube, {
       method: "PATCH",
       path: `${IDENTITIES}/namespaces/${namespace}/serviceidentities/${name}`,
@@ -129,7 +129,7 @@ export class ClusterSuite implements AsyncDisposable {
     at: readonly [namespace: string, name: string],
     type: ConditionType,
     reason: string,
-    limit = 15_000,
+    limit = 60_000,
   ): Promise<Condition> {
     let last: unknown;
     try {
@@ -157,6 +157,25 @@ export class ClusterSuite implements AsyncDisposable {
       const identity = await this.get(namespace, name);
       const ready = identity.status?.conditions?.find(({ type }) => type === "Ready");
       return ready?.status === "True" ? identity : undefined;
+    });
+  }
+
+  /**
+   * Every state of an object of a collection after the version `since`, up to the first that `isLast`, as the API server
+   * replays them: none was too short to be seen.
+   */
+  async history(
+    collection: string,
+    { name, since, isLast }: { name: string; since: string; isLast: (one: Found) => boolean },
+  ): Promise<readonly Found[]> {
+    const field = `fieldSelector=metadata.name%3D${name}`;
+    const path = `${collection}?watch=true&resourceVersion=${since}&timeoutSeconds=1&${field}`;
+    return until(`the history of ${name}`, async () => {
+      const { status, body } = await this.kube.request({ method: "GET", path });
+      if (status !== 200) throw new Error(`GET ${path}: ${status} ${JSON.stringify(body)}`);
+      const seen = eventsIn(body).flatMap(({ type, object }) => (type === "DELETED" ? [] : [object]));
+      const end = seen.findIndex(isLast);
+      return end < 0 ? undefined : seen.slice(0, end + 1);
     });
   }
 
@@ -219,12 +238,17 @@ export class ClusterSuite implements AsyncDisposable {
   }
 }
 
+/** As the API server holds it. */
+export type StoredIdentity = ServiceIdentity & Pick<Found, "metadata">;
+
 export interface Found {
   readonly metadata: {
     readonly name: string;
     readonly namespace?: string;
     readonly uid: string;
     readonly resourceVersion: string;
+    readonly creationTimestamp?: string;
+    readonly managedFields?: readonly { readonly time?: string }[];
     readonly generation?: number;
     readonly labels?: Readonly<Record<string, string>>;
     readonly annotations?: Readonly<Record<string, string>>;
@@ -234,6 +258,18 @@ export interface Found {
   readonly data?: Readonly<Record<string, string>>;
   readonly spec?: Readonly<Record<string, unknown>>;
   readonly [member: string]: unknown;
+}
+
+interface WatchEvent {
+  readonly type: string;
+  readonly object: Found;
+}
+
+/** One event alone has been parsed already. */
+function eventsIn(body: unknown): readonly WatchEvent[] {
+  if (typeof body !== "string") return [body as WatchEvent];
+  const lines = body.split("\n").filter((line) => line !== "");
+  return lines.map((line) => JSON.parse(line) as WatchEvent);
 }
 
 export function identityObject(

@@ -17,6 +17,8 @@ import { MAIN, until } from "./local-process.ts";
 const OPERATOR_NAMESPACE = "meshid-system";
 const POD_DIRECTORY = "/run/secrets/kubernetes.io/serviceaccount";
 const READY_LIMIT = 40_000;
+/** Milliseconds. */
+const ANSWER_LIMIT = 20_000;
 /** Kernel ticks a second: 100 on every Linux that Node supports. */
 const TICKS = 100;
 
@@ -185,7 +187,7 @@ export function usageOf(pid: number): Usage {
   return { cpuMs: (ticks * 1000) / TICKS, rssMib: mib("VmRSS"), peakMib: mib("VmHWM") };
 }
 
-async function untilServed(kube: ControlPlane, { metadata }: Rendered): Promise<void> {
+async function untilServed(kube: ControlPlane, { metadata, spec }: Rendered): Promise<void> {
   const path = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${metadata.name}`;
   await until(`${metadata.name} is served`, async () => {
     const { body } = await kube.request({ method: "GET", path });
@@ -197,6 +199,15 @@ async function untilServed(kube: ControlPlane, { metadata }: Rendered): Promise<
     return (
       status?.conditions?.some((one) => one.type === "Established" && one.status === "True") || undefined
     );
+  });
+  const { group, names, versions } = spec as {
+    readonly group: string;
+    readonly names: { readonly plural: string };
+    readonly versions: readonly { readonly name: string }[];
+  };
+  const served = `/apis/${group}/${versions[0]?.name}/${names.plural}?limit=1`;
+  await until(`${metadata.name} answers`, async () => {
+    return (await kube.request({ method: "GET", path: served })).status === 200 || undefined;
   });
 }
 
@@ -263,7 +274,7 @@ function describe(
     isRunning,
     logs: () => linesOf(readFileSync(log, "utf8")),
     probe: (path) =>
-      answerOf(httpRequest({ host: "127.0.0.1", port: probesPort, path, agent, timeout: 5000 })),
+      answerOf(httpRequest({ host: "127.0.0.1", port: probesPort, path, agent, timeout: ANSWER_LIMIT })),
     fetch: (path, ca) =>
       answerOf(
         httpsRequest({
@@ -274,7 +285,7 @@ function describe(
           servername: serverName,
           agent: false,
           headers: { host: serverName },
-          timeout: 5000,
+          timeout: ANSWER_LIMIT,
         }),
       ),
     usage: () => usageOf(pid),
@@ -309,7 +320,7 @@ function linesOf(text: string): readonly LogLine[] {
 
 function answerOf(request: ReturnType<typeof httpRequest>): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    request.once("timeout", () => request.destroy(new Error("no answer within 5 s")));
+    request.once("timeout", () => request.destroy(new Error(`no answer within ${ANSWER_LIMIT} ms`)));
     request.once("error", reject);
     request.once("response", (response) => {
       const chunks: Buffer[] = [];

@@ -293,6 +293,10 @@ describeNode("docs/getting-started.md", () => {
       expect(await conditionOf("payments", "MTLSApplied")).toBe("False IstioNotInstalled");
       await mustShell("kubectl apply -f test/support/istio/peerauthentications.yaml");
     }
+    // Longer than all steps so far took.
+    await mustShell(
+      `kubectl patch trustdomain cluster.local --type=merge -p '{"spec":{"rotation":{"propagation":"3h"}}}'`,
+    );
     await until("waiting for certificates", 60_000, async () =>
       (await conditionOf("payments", "MTLSApplied")) === "False WaitingForCertificate" ? true : undefined,
     );

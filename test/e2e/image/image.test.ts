@@ -78,8 +78,8 @@ describeImage("the image", () => {
       expect(said.exitCode).toBe(0);
     } finally {
       const begun = Date.now();
-      await container.stop({ timeout: 10_000 });
-      expect(Date.now() - begun).toBeLessThan(5000);
+      await container.stop({ timeout: 60_000 });
+      expect(Date.now() - begun).toBeLessThan(30_000);
     }
   }, 120_000);
 

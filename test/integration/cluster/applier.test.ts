@@ -45,7 +45,7 @@ describeCluster("the applier", () => {
     plane = await controlPlane();
     hands = handsOf(plane);
     await Promise.all([plane.installCrds(), installPeerAuthentication(plane)]);
-  }, 120_000);
+  });
 
   beforeEach(async () => {
     namespace = await plane.makeNamespace();
@@ -263,7 +263,7 @@ describeCluster("the applier", () => {
     return error as OperatorError;
   };
   const untilUsed = async (quota: Resource): Promise<void> => {
-    for (let round = 0; round < 200; round++) {
+    for (let round = 0; round < 1200; round++) {
       const { status } = await stored(quota, "none");
       const used = (status as { readonly used?: Record<string, string> } | undefined)?.used;
       if (used?.["count/secrets"] === "1") return;

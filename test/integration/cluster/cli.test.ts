@@ -67,7 +67,7 @@ describeCluster("the commands in a cluster", () => {
   afterAll(async () => {
     rmSync(dir, { recursive: true, force: true });
     await suite?.[Symbol.asyncDispose]();
-  }, 30_000);
+  });
 
   /** The Deployment of the chart, with pods that say that they are ready, as kubelets do. */
   async function deploy(): Promise<void> {
@@ -263,6 +263,14 @@ describeCluster("the commands in a cluster", () => {
     expect(refused.code).toBe(2);
   });
 
+  const windows = (maintenanceWindows: unknown): Promise<unknown> =>
+    must(suite.kube, {
+      method: "PATCH",
+      path: `/apis/meshid.dev/v1alpha1/trustdomains/${DOMAIN}`,
+      contentType: "application/merge-patch+json",
+      body: { spec: { rotation: { maintenanceWindows } } },
+    });
+
   it.each(["issuing", "jwt"] as const)(
     "rotate %s --wait follows the new key until it signs",
     async (kind) => {
@@ -271,27 +279,37 @@ describeCluster("the commands in a cluster", () => {
           (one) => one.kind.toLowerCase() === kind && one.state === "Active",
         )?.keyID;
       const before = await keyOf();
-      const { code, stdout, stderr } = await meshid("rotate", kind, "--wait", "--timeout", "50s");
-      expect(stderr).toMatch(/new key [0-9a-f]{40}, not used yet: /);
+      // What was asked for is prepared all the same, and held: long enough to be seen.
+      await windows([{ schedule: `0 0 1 ${((new Date().getUTCMonth() + 6) % 12) + 1} *`, duration: "1h" }]);
+      let told = "";
+      const asked = meshidWith(suite.kube.kubeconfig, (stderr) => {
+        told = stderr;
+      })("rotate", kind, "--wait", "--timeout", "100s");
+      try {
+        await until("the new key is told of", async () =>
+          /new key [0-9a-f]{40}, not used yet: /.test(told) ? true : undefined,
+        );
+      } finally {
+        await windows(null);
+      }
+      const { code, stdout } = await asked;
       const after = await keyOf();
       expect(stdout).toContain(`of ${DOMAIN}: key ${after} signs now`);
       expect(after).not.toBe(before);
       expect(code).toBe(0);
     },
-    60_000,
   );
 
   it("rotate root --wait ends when an issuing certificate under the new root signs", async () => {
     const before = (await suite.trustDomain()).status?.authorities ?? [];
-    const { code, stdout, stderr } = await meshid("rotate", "root", "--wait", "--timeout", "50s");
+    const { code, stdout } = await meshid("rotate", "root", "--wait", "--timeout", "100s");
     const { authorities = [] } = (await suite.trustDomain()).status ?? {};
     const active = (kind: string): string =>
       authorities.find((one) => one.kind === kind && one.state === "Active")?.keyID ?? "";
     expect(stdout).toContain(`root ${active("Root")} and issuing key ${active("Issuing")} under it sign now`);
-    expect(stderr).toContain(`root ${active("Root")} is active; `);
     for (const { keyID } of before) expect([active("Root"), active("Issuing")]).not.toContain(keyID);
     expect(code).toBe(0);
-  }, 60_000);
+  });
 
   it("renew --all -n renews every identity of a namespace, with the rights of its team", async () => {
     await suite.identity(shop, "orders");
@@ -320,7 +338,7 @@ describeCluster("the commands in a cluster", () => {
     const everywhere = await tenant("renew", "--all");
     expect(everywhere.stderr).toMatch(/User "ann" cannot list resource "serviceidentities"/);
     expect(everywhere.code).toBe(2);
-  }, 60_000);
+  });
 
   it("rotate root --compromised says what breaks, and does it only after a confirmation", async () => {
     const { keyID: old = "" } =
@@ -352,7 +370,7 @@ describeCluster("the commands in a cluster", () => {
     const again = await meshid(...emergency);
     expect(again.stdout).toContain(`Distrusted the root key of ${DOMAIN}: ${old} is out of every bundle`);
     expect((await suite.trustDomain()).metadata.annotations?.["meshid.dev/distrust-root"]).toBe(old);
-  }, 90_000);
+  });
 
   it("rotate is not for everyone", async () => {
     const { code, stderr } = await tenant("rotate", "root");
@@ -501,7 +519,7 @@ describeCluster("the commands in a cluster", () => {
     await until("all is mended", async () => {
       return (await suite.secretObject(shop, "payments-tls")) === undefined ? undefined : true;
     });
-  }, 90_000);
+  });
 
   it("doctor sees roles, policies and CRDs that are not what the chart installs", async () => {
     const { kube } = suite;
@@ -574,5 +592,5 @@ describeCluster("the commands in a cluster", () => {
       expect(stdout).toBe("");
     }
     expect([unknown, silent, ...outcomes].map(({ code }) => code)).toEqual(Array(8).fill(3));
-  }, 60_000);
+  });
 });

@@ -31,7 +31,7 @@ describeCluster("the event recorder", () => {
   beforeAll(async () => {
     plane = await controlPlane();
     await plane.installCrds();
-  }, 120_000);
+  });
   beforeEach(async () => {
     namespace = await plane.makeNamespace();
   });

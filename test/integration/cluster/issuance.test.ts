@@ -53,7 +53,7 @@ describeCluster("the controller, one identity at a time", () => {
 
   afterAll(async () => {
     await suite?.[Symbol.asyncDispose]();
-  }, 30_000);
+  });
 
   beforeEach(() => {
     expect(controller.isRunning()).toBe(true);
@@ -165,16 +165,22 @@ describeCluster("the controller, one identity at a time", () => {
       for (const [, name] of PRICES) await suite.account(shop, name);
       issuance = await requestsOf(async () => {
         for (const [, name, spec] of PRICES) await suite.identity(shop, name, spec);
+        for (const [, name] of PRICES) await suite.ready(shop, name);
       }, QUIET);
       const keysOf = (): Promise<readonly string[]> =>
         Promise.all(PRICES.map(async ([, name]) => publicKeyOf(await suite.secret(shop, `${name}-tls`))));
       const before = await keysOf();
       renewal = await requestsOf(async () => {
         for (const [, name] of PRICES) await suite.renew(shop, name, "1");
+        for (const [, name] of PRICES)
+          await until("renewed", async () => {
+            const { status } = await suite.get(shop, name);
+            return status?.lastManualRenewal === "1" || undefined;
+          });
       }, QUIET);
       const after = await keysOf();
       PRICES.forEach(([, name], index) => keys.set(name, [before[index] ?? "", after[index] ?? ""]));
-    }, 40_000);
+    });
 
     /** Of the objects that are called after an identity. */
     const about = (name: string, events: readonly AuditEvent[]): readonly string[] =>
@@ -292,14 +298,10 @@ describeCluster("the controller, one identity at a time", () => {
     expect(await suite.kube.kubectl(["delete", "secret", "payments-tls", "-n", shop])).toMatchObject({
       code: 0,
     });
-    await until(
-      "another Secret",
-      async () => {
-        const found = await suite.secretObject(shop, "payments-tls");
-        return (found !== undefined && found.metadata.uid !== uid) || undefined;
-      },
-      1000,
-    );
+    await until("another Secret", async () => {
+      const found = await suite.secretObject(shop, "payments-tls");
+      return (found !== undefined && found.metadata.uid !== uid) || undefined;
+    });
     const after = await suite.secret(shop, "payments-tls");
     expect(publicKeyOf(after)).not.toBe(publicKeyOf(before));
     await verifyX509(after, idOf(shop, "payments"));
@@ -318,17 +320,13 @@ describeCluster("the controller, one identity at a time", () => {
     await suite.ready(namespace, name);
     const patch = ["patch", "secret", `${name}-tls`, "-n", namespace, "-p", JSON.stringify(body)];
     expect(await suite.kube.kubectl(patch)).toMatchObject({ code: 0 });
-    await until(
-      "a Secret that is whole",
-      async () => {
-        const found = await suite.secretObject(namespace, `${name}-tls`);
-        if (found?.metadata.labels?.["app.kubernetes.io/managed-by"] !== "meshid") return undefined;
-        if (found.metadata.annotations?.["meshid.dev/content"] === undefined) return undefined;
-        await verifyX509(await suite.secret(namespace, `${name}-tls`), idOf(namespace, name));
-        return true;
-      },
-      5000,
-    );
+    await until("a Secret that is whole", async () => {
+      const found = await suite.secretObject(namespace, `${name}-tls`);
+      if (found?.metadata.labels?.["app.kubernetes.io/managed-by"] !== "meshid") return undefined;
+      if (found.metadata.annotations?.["meshid.dev/content"] === undefined) return undefined;
+      await verifyX509(await suite.secret(namespace, `${name}-tls`), idOf(namespace, name));
+      return true;
+    });
     await suite.ready(namespace, name);
   });
 
@@ -338,11 +336,17 @@ describeCluster("the controller, one identity at a time", () => {
     await suite.ready(namespace, "fought");
     const path = `/api/v1/namespaces/${namespace}/secrets/fought-tls`;
     const mark = suite.audit.mark();
-    const end = Date.now() + 3000;
-    for (let round = 0; Date.now() < end; round++) {
+    const isSaid = async (): Promise<boolean> => {
+      const { status } = await suite.get(namespace, "fought");
+      return status?.conditions?.some(({ reason }) => reason === "SecretRewritten") === true;
+    };
+    // Well below the two minutes until the next repair; goes on for a while once nobody answers any more.
+    const end = Date.now() + 60_000;
+    for (let round = 0, after = 0; after < 10 && Date.now() < end; round++) {
       const body = { stringData: { "tls.crt": `round ${round}` } };
       await suite.kube.request({ method: "PATCH", path, contentType: "application/merge-patch+json", body });
       await pause(100);
+      if (after > 0 || (await isSaid())) after++;
     }
     const { message } = await suite.untilReason([namespace, "fought"], "X509Issued", "SecretRewritten");
     expect(message).toContain("fought-tls");
@@ -352,6 +356,8 @@ describeCluster("the controller, one identity at a time", () => {
       .filter(isWrite);
     expect(repairs.length).toBeGreaterThanOrEqual(2);
     expect(repairs.length).toBeLessThanOrEqual(6);
+    // Nothing of it is to be tried again in a later test.
+    expect(await suite.kube.kubectl(["delete", "si", "fought", "-n", namespace])).toMatchObject({ code: 0 });
   });
 
   it("waits for a ServiceAccount, and issues once it is there", async () => {
@@ -364,7 +370,7 @@ describeCluster("the controller, one identity at a time", () => {
     expect(message).toContain("ServiceAccount late does not exist");
     expect(await suite.secretObject(shop, "early-tls")).toBeUndefined();
     await suite.account(shop, "late");
-    await suite.ready(shop, "early", 2000);
+    await suite.ready(shop, "early");
     await verifyX509(await suite.secret(shop, "early-tls"), idOf(shop, "late"));
   });
 
@@ -379,7 +385,7 @@ describeCluster("the controller, one identity at a time", () => {
     expect(message).toContain(`ServiceIdentity ${namespace}/z-first holds ServiceAccount shared`);
     expect(await suite.secretObject(namespace, "a-second-tls")).toBeUndefined();
     expect(await suite.kube.kubectl(["delete", "si", "z-first", "-n", namespace])).toMatchObject({ code: 0 });
-    await suite.ready(namespace, "a-second", 3000);
+    await suite.ready(namespace, "a-second");
     await verifyX509(await suite.secret(namespace, "a-second-tls"), idOf(namespace, "shared"));
   });
 
@@ -403,7 +409,7 @@ describeCluster("the controller, one identity at a time", () => {
     expect(message).toContain("8 older ServiceIdentities");
     for (let index = 0; index < 8; index++) await suite.ready(namespace, `many-${index}`);
     expect(await suite.kube.kubectl(["delete", "si", "many-3", "-n", namespace])).toMatchObject({ code: 0 });
-    await suite.ready(namespace, "a-late-one", 3000);
+    await suite.ready(namespace, "a-late-one");
   });
 
   it("leaves a Secret of another alone, and takes the name once it is free", async () => {
@@ -423,7 +429,7 @@ describeCluster("the controller, one identity at a time", () => {
     expect(await suite.secretObject(namespace, "taken-tls")).toEqual(before);
     await suite.kube.request({ method: "DELETE", path: `${path}/taken-tls` });
     await suite.renew(namespace, "taken", "now");
-    await suite.ready(namespace, "taken", 3000);
+    await suite.ready(namespace, "taken");
   });
 
   it("writes the Secret that a deletion of tokens leaves behind away, and keeps the certificate", async () => {
@@ -459,7 +465,7 @@ describeCluster("the controller, one identity at a time", () => {
       await suite.account(namespace, `w${index}`);
       await suite.identity(namespace, `w${index}`, { jwt: TOKENS, mtls: mtlsOf(`w${index}`) });
     }
-    const doomed = await suite.kube.kubectl(["delete", "namespace", namespace, "--timeout=25s"]);
+    const doomed = await suite.kube.kubectl(["delete", "namespace", namespace, "--timeout=90s"]);
     expect(doomed).toMatchObject({ code: 0 });
     await suite.renew(shop, "cost-x", "after");
     await until("a renewal elsewhere", async () => {

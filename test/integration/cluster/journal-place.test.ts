@@ -17,7 +17,7 @@ describeCluster("the journal's place in the operator's namespace", () => {
 
   beforeAll(async () => {
     plane = await controlPlane();
-  }, 120_000);
+  });
 
   async function open(): Promise<PlaceUnderTest & { readonly namespace: string }> {
     const namespace = await plane.makeNamespace();

@@ -36,7 +36,7 @@ describeCluster("the TrustDomain's keeper", () => {
     hands = handsOf(plane);
     await plane.installCrds();
     await hands.put(NAMESPACES, { name: "shop" }, {});
-  }, 120_000);
+  });
   afterAll(() => plane.stop());
 
   beforeEach(async () => {

@@ -20,7 +20,7 @@ describeCluster("leader election on a real Lease", () => {
   let namespace: string;
   beforeAll(async () => {
     plane = await controlPlane();
-  }, 120_000);
+  });
   beforeEach(async () => {
     namespace = await plane.makeNamespace();
   });
@@ -41,10 +41,13 @@ describeCluster("leader election on a real Lease", () => {
         renewTime: expect.stringMatching(MICRO_TIME),
       },
     });
-    const before = one.client.writes.length;
-    await new Promise((resolve) => setTimeout(resolve, 5000));
-    expect(one.client.writes.length - before).toBeGreaterThanOrEqual(2);
-    expect(one.client.writes.length - before).toBeLessThanOrEqual(3);
+    const sentAt: number[] = [];
+    one.client.before = ({ method }) => void (method !== "GET" && sentAt.push(now()));
+    await eventually("renewed", () => sentAt.length >= 4);
+    // One that is late says nothing of the others.
+    const gap = Math.min(...sentAt.slice(1).map((at, index) => at - (sentAt[index] ?? 0)));
+    expect(gap).toBeGreaterThan(1500);
+    expect(gap).toBeLessThan(3000);
     expect(one.term?.signal.aborted).toBe(false);
     expect(one.errors).toEqual([]);
   });
@@ -61,7 +64,8 @@ describeCluster("leader election on a real Lease", () => {
     const stopped = now();
     await one[Symbol.asyncDispose]();
     await eventually("handed over", () => other.term !== undefined || third.term !== undefined);
-    expect(now() - stopped).toBeLessThan(3000);
+    // Who is not told waits for 15 s.
+    expect(now() - stopped).toBeLessThan(10_000);
     expect(one.term?.signal.aborted).toBe(true);
     await new Promise((resolve) => setTimeout(resolve, 1000));
     expect([other.term, third.term].filter((term) => term !== undefined)).toHaveLength(1);
@@ -79,12 +83,12 @@ describeCluster("leader election on a real Lease", () => {
     relay.stall();
     const cut = now();
     await eventually("stopped writing", () => one.term?.signal.aborted === true);
+    expect(other.term).toBeUndefined();
     const lost = now();
     await expect(async () => one.term?.fence()).rejects.toMatchObject({ code: "ABORTED" });
-    expect(lost - cut).toBeLessThanOrEqual(10_500);
+    expect(lost - cut).toBeLessThanOrEqual(14_000);
     await eventually("handed over", () => other.term !== undefined);
-    expect(now() - cut).toBeLessThan(18_000);
-    expect(now()).toBeGreaterThan(lost);
+    expect(now() - cut).toBeLessThan(28_000);
     // Back again it follows.
     one.term = undefined;
     relay.resume();
@@ -92,7 +96,7 @@ describeCluster("leader election on a real Lease", () => {
     expect(one.term).toBeUndefined();
     expect((await lease())?.["spec"]).toMatchObject({ holderIdentity: "other", leaseTransitions: 1 });
     await one[Symbol.asyncDispose]();
-  }, 60_000);
+  });
 
   it("gives the Lease to exactly one of many that begin at once", async () => {
     const names = ["one", "two", "three", "four", "five"];
@@ -108,10 +112,15 @@ describeCluster("leader election on a real Lease", () => {
     await using one = await candidate(plane, namespace, "one");
     await eventually("led", () => one.term !== undefined);
     const hands = handsOf(plane);
+    const { term } = one;
     await hands.remove(LEASES, { namespace, name: "meshid" });
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    expect((await lease())?.["spec"]).toMatchObject({ holderIdentity: "one" });
-    expect(one.term?.signal.aborted).toBe(false);
+    await eventually("put back", async () => {
+      const spec = (await lease())?.["spec"] as { readonly holderIdentity?: string } | undefined;
+      return spec?.holderIdentity === "one";
+    });
+    // It was not lost and won again.
+    expect(one.term).toBe(term);
+    expect(term?.signal.aborted).toBe(false);
     await hands.edit(LEASES, { namespace, name: "meshid" }, { spec: { holderIdentity: "a person" } });
     await eventually("lost", () => one.term?.signal.aborted === true);
     expect(await codeOf(Promise.resolve().then(() => one.term?.fence()))).toBe("ABORTED");

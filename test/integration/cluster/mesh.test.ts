@@ -6,8 +6,9 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, beforeEach, expect, it } from "@jest/globals";
 import { parse } from "yaml";
+import type { ServiceIdentity } from "../../../src/registration/service-identity.ts";
 import { isWrite, lineOf } from "../../support/audit-log.ts";
-import { ClusterSuite, type Found, START_LIMIT } from "../../support/cluster-suite.ts";
+import { ClusterSuite, type Found, START_LIMIT, type StoredIdentity } from "../../support/cluster-suite.ts";
 import { describeCluster } from "../../support/control-plane/shared.ts";
 import { type ControllerProcess, must, pause } from "../../support/controller-process.ts";
 import { until } from "../../support/local-process.ts";
@@ -29,6 +30,16 @@ const selecting = (app: string, mode = "Strict"): Readonly<Record<string, unknow
   selector: { matchLabels: { app } },
 });
 
+function mtlsReason({ status }: Found): string | undefined {
+  const { conditions = [] } = (status ?? {}) as NonNullable<ServiceIdentity["status"]>;
+  return conditions.find(({ type }) => type === "MTLSApplied")?.reason;
+}
+
+/** Milliseconds since 1970, whole seconds. */
+function writtenAt({ metadata }: Found): number {
+  return Math.max(...(metadata.managedFields ?? []).map(({ time = "" }) => Date.parse(time)));
+}
+
 describeCluster("the mesh manifest", () => {
   let suite: ClusterSuite;
   let controller: ControllerProcess;
@@ -47,7 +58,7 @@ describeCluster("the mesh manifest", () => {
 
   afterAll(async () => {
     await suite?.[Symbol.asyncDispose]();
-  }, 30_000);
+  });
 
   beforeEach(() => {
     expect(controller.isRunning()).toBe(true);
@@ -79,15 +90,32 @@ describeCluster("the mesh manifest", () => {
   const modeOf = (policy: Found | undefined): unknown =>
     (policy?.spec as { readonly mtls?: { readonly mode?: string } } | undefined)?.mtls?.mode;
 
-  /** Each mode that a policy has until it has the last one. */
-  const modesUntil = async (namespace: string, name: string, last: string): Promise<readonly unknown[]> => {
-    const seen: unknown[] = [];
-    await until(`${namespace}/${name} is ${last}`, async () => {
-      const mode = modeOf(await suite.peerAuthentication(namespace, name));
-      if (mode !== undefined && seen.at(-1) !== mode) seen.push(mode);
-      return mode === last || undefined;
+  /** Each state of a policy with another mode than before, since a version of its identity, until it has the last one. */
+  const policiesSince = async (
+    { metadata: { namespace, name, resourceVersion } }: StoredIdentity,
+    last: string,
+  ): Promise<readonly Found[]> => {
+    const found = await suite.history(`${ISTIO}/namespaces/${namespace}/peerauthentications`, {
+      name,
+      since: resourceVersion,
+      isLast: (one) => modeOf(one) === last,
     });
-    return seen;
+    return found.filter((one, index) => modeOf(one) !== modeOf(found[index - 1]));
+  };
+  const modesSince = async (identity: StoredIdentity, last: string): Promise<readonly unknown[]> =>
+    (await policiesSince(identity, last)).map(modeOf);
+
+  /** Each reason of MTLSApplied since a version of an identity, until it is Applied. */
+  const reasonsSince = async ({
+    metadata: { namespace, name, resourceVersion },
+  }: StoredIdentity): Promise<readonly string[]> => {
+    const found = await suite.history(`/apis/meshid.dev/v1alpha1/namespaces/${namespace}/serviceidentities`, {
+      name,
+      since: resourceVersion,
+      isLast: (one) => mtlsReason(one) === "Applied",
+    });
+    const reasons = found.flatMap((one) => mtlsReason(one) ?? []);
+    return reasons.filter((reason, index) => reason !== reasons[index - 1]);
   };
 
   it("is missing where Istio is, which the identity says while it is ready otherwise", async () => {
@@ -109,18 +137,19 @@ describeCluster("the mesh manifest", () => {
     const { status } = await suite.ready(shop, "early");
     expect(status?.conditions?.find(({ type }) => type === "Ready")).toMatchObject({ reason: "Issued" });
     expect(status?.mtls).toEqual({ mode: "Strict", peerAuthentication: "early" });
-  }, 60_000);
+  });
 
   it("is STRICT only when the certificate has had the time to arrive", async () => {
-    await suite.identity(shop, "patient", { mtls: selecting("patient") });
-    const waiting = await suite.untilReason([shop, "patient"], "MTLSApplied", "WaitingForCertificate");
-    expect(waiting.message).toContain("rotation.propagation");
-    const { status } = await suite.ready(shop, "patient");
-    expect(await suite.peerAuthentication(shop, "patient")).toBeUndefined();
-    const issuedAt = Date.parse(status?.x509?.notBefore ?? "") + 60_000;
-    const policy = await until("the policy", () => suite.peerAuthentication(shop, "patient"));
-    expect(Date.now() - issuedAt).toBeGreaterThanOrEqual(PROPAGATION * 1000);
-    expect(policy.spec).toEqual({ selector: { matchLabels: { app: "patient" } }, mtls: { mode: "STRICT" } });
+    const made = await suite.identity(shop, "patient", { mtls: selecting("patient") });
+    await suite.untilReason([shop, "patient"], "MTLSApplied", "Applied");
+    expect(await reasonsSince(made)).toEqual(["WaitingForCertificate", "Applied"]);
+    const [policy, ...others] = await policiesSince(made, "STRICT");
+    expect(others).toEqual([]);
+    expect(policy?.spec).toEqual({ selector: { matchLabels: { app: "patient" } }, mtls: { mode: "STRICT" } });
+    const secret = await suite.secretObject(shop, "patient-tls");
+    const issuedSince = secret?.metadata.annotations?.["meshid.dev/issued-since"] ?? "";
+    const waited = Date.parse(policy?.metadata.creationTimestamp ?? "") - Date.parse(issuedSince);
+    expect(waited).toBeGreaterThanOrEqual(PROPAGATION * 1000);
   });
 
   it("waits as long as no certificate can be issued", async () => {
@@ -147,13 +176,9 @@ describeCluster("the mesh manifest", () => {
         { port: 8080, mode: "Disabled" },
       ],
     };
-    await suite.identity(shop, "ports", { mtls });
-    const { message } = await suite.untilReason(
-      [shop, "ports"],
-      "MTLSApplied",
-      "Applied",
-      PROPAGATION * 1000,
-    );
+    const made = await suite.identity(shop, "ports", { mtls });
+    const { message } = await suite.untilReason([shop, "ports"], "MTLSApplied", "Applied");
+    expect(await reasonsSince(made)).toEqual(["Applied"]);
     expect(message).toContain("2 port exceptions");
     expect((await suite.peerAuthentication(shop, "ports"))?.spec).toEqual({
       selector: { matchLabels: { app: "ports" } },
@@ -164,10 +189,9 @@ describeCluster("the mesh manifest", () => {
 
   it("waits with one STRICT port for the certificate as with all of them", async () => {
     const mtls = { ...selecting("port", "Permissive"), exceptions: [{ port: 8080, mode: "Strict" }] };
-    await suite.identity(shop, "port", { mtls });
-    await suite.untilReason([shop, "port"], "MTLSApplied", "WaitingForCertificate");
-    expect(await suite.peerAuthentication(shop, "port")).toBeUndefined();
+    const made = await suite.identity(shop, "port", { mtls });
     await suite.untilReason([shop, "port"], "MTLSApplied", "Applied");
+    expect(await reasonsSince(made)).toEqual(["WaitingForCertificate", "Applied"]);
     expect((await suite.peerAuthentication(shop, "port"))?.spec).toMatchObject({
       portLevelMtls: { "8080": { mode: "STRICT" } },
     });
@@ -180,23 +204,23 @@ describeCluster("the mesh manifest", () => {
     const namespace = await suite.namespace();
     const at = scope === "the namespace" ? namespace : "istio-system";
     await makePolicy(at, name, { mode: "DISABLE" });
-    await suite.identity(namespace, "slow", { mtls: selecting("slow") });
-    const between = await suite.untilReason([namespace, "slow"], "MTLSApplied", "PermissiveFirst");
-    expect(between.message).toContain("PERMISSIVE until");
-    const since = Date.now();
-    expect(await modesUntil(namespace, "slow", "STRICT")).toEqual(["PERMISSIVE", "STRICT"]);
-    expect(Date.now() - since).toBeGreaterThan((PROPAGATION - 1.5) * 1000);
+    const made = await suite.identity(namespace, "slow", { mtls: selecting("slow") });
     await suite.untilReason([namespace, "slow"], "MTLSApplied", "Applied");
+    expect((await reasonsSince(made)).slice(-2)).toEqual(["PermissiveFirst", "Applied"]);
+    const policies = await policiesSince(made, "STRICT");
+    expect(policies.map(modeOf)).toEqual(["PERMISSIVE", "STRICT"]);
+    const [permissive, strict] = policies.map(writtenAt);
+    expect(Number(strict) - Number(permissive)).toBeGreaterThanOrEqual((PROPAGATION - 1) * 1000);
     await deletePolicy(at, name);
   });
 
   it("goes to STRICT at once where PERMISSIVE was in force, and back without a detour", async () => {
     const namespace = await suite.namespace();
     await makePolicy(namespace, "default", { mode: "PERMISSIVE" });
-    await suite.identity(namespace, "direct", { mtls: selecting("direct") });
-    expect(await modesUntil(namespace, "direct", "STRICT")).toEqual(["STRICT"]);
-    await suite.patch(namespace, "direct", { spec: { mtls: { mode: "Disabled" } } });
-    expect(await modesUntil(namespace, "direct", "DISABLE")).toEqual(expect.arrayContaining(["DISABLE"]));
+    const made = await suite.identity(namespace, "direct", { mtls: selecting("direct") });
+    expect(await modesSince(made, "STRICT")).toEqual(["STRICT"]);
+    const disabled = await suite.patch(namespace, "direct", { spec: { mtls: { mode: "Disabled" } } });
+    expect(await modesSince(disabled, "DISABLE")).toEqual(["DISABLE"]);
   });
 
   it("goes by way of PERMISSIVE from DISABLE of its own", async () => {
@@ -204,10 +228,8 @@ describeCluster("the mesh manifest", () => {
     await suite.identity(namespace, "own", { mtls: selecting("own", "Disabled") });
     await suite.untilReason([namespace, "own"], "MTLSApplied", "Applied");
     await pause(PROPAGATION * 1000);
-    await suite.patch(namespace, "own", { spec: { mtls: { mode: "Strict" } } });
-    expect(await modesUntil(namespace, "own", "STRICT")).toEqual(
-      expect.arrayContaining(["PERMISSIVE", "STRICT"]),
-    );
+    const strict = await suite.patch(namespace, "own", { spec: { mtls: { mode: "Strict" } } });
+    expect(await modesSince(strict, "STRICT")).toEqual(["PERMISSIVE", "STRICT"]);
   });
 
   it("tells which older policy of the same workloads stands before it, and when that one has gone", async () => {
@@ -220,7 +242,7 @@ describeCluster("the mesh manifest", () => {
     const { status } = await suite.ready(namespace, "late");
     expect(status?.conditions?.find(({ type }) => type === "Ready")).toMatchObject({ reason: "Degraded" });
     await deletePolicy(namespace, "elder");
-    await suite.untilReason([namespace, "late"], "MTLSApplied", "Applied", 3000);
+    await suite.untilReason([namespace, "late"], "MTLSApplied", "Applied");
   });
 
   it("is not shadowed by a younger policy, by one for others, nor by one for the namespace", async () => {
@@ -267,7 +289,7 @@ describeCluster("the mesh manifest", () => {
   it("goes first when mtls is dropped, and the certificate stays", async () => {
     const certificate = await suite.secretObject(shop, "patient-tls");
     await suite.patch(shop, "patient", { spec: { mtls: null } });
-    await suite.untilGone(`${ISTIO}/namespaces/${shop}/peerauthentications/patient`, 3000);
+    await suite.untilGone(`${ISTIO}/namespaces/${shop}/peerauthentications/patient`);
     const identity = await until("no condition", async () => {
       const found = await suite.get(shop, "patient");
       const isDropped = found.status?.conditions?.every(({ type }) => type !== "MTLSApplied");
@@ -296,7 +318,7 @@ describeCluster("the mesh manifest", () => {
         .map(lineOf)
         .filter((line) => !line.includes("leases")),
     ).toEqual([]);
-  }, 60_000);
+  });
 
   it("asks for nothing that it may not have", () => {
     expect(refusedByRbac(suite.audit.all())).toEqual([]);

@@ -36,7 +36,7 @@ describeCluster("an outage of the API server", () => {
 
   afterAll(async () => {
     await suite?.[Symbol.asyncDispose]();
-  }, 30_000);
+  });
 
   const spiffeId = (account: string): string => `spiffe://${DOMAIN}/ns/${shop}/sa/${account}`;
 
@@ -86,7 +86,7 @@ describeCluster("an outage of the API server", () => {
       }
       await verifyX509(before, spiffeId("steady"));
     },
-    OUTAGE * 1000 + 20_000,
+    OUTAGE * 1000 + 120_000,
   );
 
   it("is made up for within 30 s: what came, what was due, what is to be served", async () => {
@@ -99,15 +99,22 @@ describeCluster("an outage of the API server", () => {
     await verifyX509(await suite.secret(shop, "due-tls"), spiffeId("due"));
     expect(leafOf(await suite.secret(shop, "due-tls")).validToDate.getTime()).toBeGreaterThan(Date.now());
     expect(replicas.every((one) => one.isRunning())).toBe(true);
-  }, 90_000);
+  });
 
   it("in which connections stay open and nothing answers is made up for as well", async () => {
     suite.kube.pause();
     await pause(12_000);
     suite.kube.resume();
-    await untilMadeUp("after-the-silence", Date.now());
+    const since = Date.now();
+    // One that has just woken may have lost its own storage for a moment.
+    await until(
+      "an answer",
+      async () => (await suite.kube.request({ method: "GET", path: "/readyz" })).status === 200 || undefined,
+      MADE_UP,
+    );
+    await untilMadeUp("after-the-silence", since);
     expect(replicas.every((one) => one.isRunning())).toBe(true);
-  }, 90_000);
+  });
 
   it("leaves a quiet cluster behind: nothing is issued for it, nothing is refused", async () => {
     await must(suite.kube, {

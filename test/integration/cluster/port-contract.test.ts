@@ -40,7 +40,7 @@ describeCluster("on a control plane", () => {
     plane = await startControlPlane();
     await Promise.all([plane.installCrds(), installPeerAuthentication(plane)]);
     for (const name of [...PLACES, OPERATOR]) await handsOf(plane).put(NAMESPACES, { name }, {});
-  }, 120_000);
+  });
   afterAll(() => plane.stop());
 
   describePorts("an API server", { recordsHolders: false }, () => makePorts(plane));

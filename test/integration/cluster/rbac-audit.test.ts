@@ -59,7 +59,7 @@ describeCluster.each([
 
   afterAll(async () => {
     await suite?.[Symbol.asyncDispose]();
-  }, 30_000);
+  });
 
   const squat = (path: string, body: object): Promise<unknown> =>
     must(suite.kube, { method: "POST", path, body });

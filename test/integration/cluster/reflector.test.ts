@@ -27,7 +27,7 @@ describeCluster("the reflector", () => {
   beforeAll(async () => {
     // Without the watch cache etcd itself answers, and forgets what is compacted at once.
     plane = await startControlPlane({ flags: ["--watch-cache=false"] });
-  }, 120_000);
+  });
   afterAll(() => plane.stop());
 
   const put = async (namespace: string, name: string, text = ""): Promise<void> => {
@@ -184,8 +184,7 @@ describeCluster("the reflector", () => {
       const withBookmark = { sendInitialEvents: "true", resourceVersionMatch: "NotOlderThan" };
       client.query = (query, isWatch) => (isWatch ? { ...query, ...withBookmark } : query);
     });
-    await until(() => one.client.underWay === 1 && one.client.watches.length === 1);
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await until(() => one.client.seen.includes("BOOKMARK"));
     one.client.breakWatches();
     await until(() => one.client.watches.length === 2);
     const versions = one.client.watches.map(({ query }) => BigInt(query["resourceVersion"] ?? ""));

@@ -35,7 +35,7 @@ describeCluster("a person's hand on the rotations", () => {
 
   afterAll(async () => {
     await suite?.[Symbol.asyncDispose]();
-  }, 30_000);
+  });
 
   const patch = (body: unknown): Promise<unknown> =>
     must(suite.kube, {
@@ -87,7 +87,7 @@ describeCluster("a person's hand on the rotations", () => {
     expect(await active("JWT")).toBe(before);
     await patch({ spec: { rotation: { paused: false } } });
     await other("JWT", before);
-  }, 60_000);
+  });
 
   it("begins outside of the maintenance windows only what was asked for by hand", async () => {
     const schedule = `0 0 1 ${((new Date().getUTCMonth() + 6) % 12) + 1} *`;
@@ -104,7 +104,7 @@ describeCluster("a person's hand on the rotations", () => {
     );
     await patch({ spec: { rotation: { maintenanceWindows: [] }, jwt: { algorithm: "ES256" } } });
     expect(await active("JWT")).toBe(before);
-  }, 60_000);
+  });
 
   it("takes a stolen root out of every bundle at once, and gives everybody a certificate under another", async () => {
     const stolen = await active("Root");
@@ -128,7 +128,7 @@ describeCluster("a person's hand on the rotations", () => {
     await annotate("touched", "yes");
     await suite.audit.whenQuiet(suite.audit.mark());
     expect(await active("Root")).toBe(after);
-  }, 60_000);
+  });
 
   it("replaces a stolen JWT key, and every token with it", async () => {
     const signedBy = (name: string, keyID: string): Promise<true> =>
@@ -147,7 +147,7 @@ describeCluster("a person's hand on the rotations", () => {
       await signedBy(name, next);
       expect((await suite.secret(shop, `${name}-jwt`))["jwks.json"]).not.toContain(stolen);
     }
-  }, 60_000);
+  });
 
   const bring = async (files: OpensslCa["files"]): Promise<void> => {
     const path = `/api/v1/namespaces/${suite.chart.namespace}/secrets/byo-ca?fieldManager=cert-manager&force=true`;
@@ -192,7 +192,7 @@ describeCluster("a person's hand on the rotations", () => {
         );
       }
     }
-  }, 120_000);
+  });
 
   it("says what is wrong with a Secret that cannot be used, and goes on as before", async () => {
     const one = opensslCa("one").files;
@@ -208,7 +208,7 @@ describeCluster("a person's hand on the rotations", () => {
     await suite.ready(shop, "payments");
     expect(await active("Issuing")).toBe(before);
     await patch({ spec: { authority: { source: "Internal" } } });
-  }, 60_000);
+  });
 
   it("asks for nothing that may not be asked for", () => {
     expect(refusedByRbac(suite.audit.all())).toEqual([]);

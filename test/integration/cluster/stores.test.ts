@@ -37,7 +37,7 @@ describeCluster("the authority's stores", () => {
     plane = await controlPlane();
     hands = handsOf(plane);
     await plane.installCrds();
-  }, 120_000);
+  });
   beforeEach(async () => {
     namespace = await plane.makeNamespace();
   });

@@ -30,7 +30,7 @@ describe("commands that wait", () => {
 
   beforeAll(async () => {
     work = await makeWorkspace();
-    await work.put("td.yaml", trustDomainYaml("{rotation: {propagation: 2s}}"));
+    await work.put("td.yaml", trustDomainYaml("{rotation: {propagation: 8s}}"));
     for (const name of NAMES)
       await work.put(`${name}.yaml`, identityYaml(name, "{jwt: {tokens: [{audience: orders.shop}]}}"));
     operator = start(["local", "--identities", work.identities, "--out", work.out, "--listen", "none"]);
@@ -39,13 +39,13 @@ describe("commands that wait", () => {
       const { code, stdout } = await meshid(["status", "--out", work.out]);
       return code === 0 && NAMES.every((name) => stdout.includes(name)) ? true : undefined;
     });
-  }, 60_000);
+  });
 
   afterAll(async () => {
     operator.kill("SIGTERM");
     await ended;
     await work[Symbol.asyncDispose]();
-  }, 20_000);
+  });
 
   const status = async (): Promise<TrustDomainStatus> =>
     (parse(await work.read("trustdomain.yaml")) as { status: TrustDomainStatus }).status;
@@ -65,7 +65,7 @@ describe("commands that wait", () => {
       work.out,
       "--wait",
       "--timeout",
-      "40s",
+      "120s",
     ]);
     const [newRoot, newIssuing] = [await activeOf("Root"), await activeOf("Issuing")];
     expect(stdout).toContain(
@@ -83,29 +83,27 @@ describe("commands that wait", () => {
       slots: { keyID: string; issuerKeyID?: string }[];
     };
     expect(journal.slots.find(({ keyID }) => keyID === newIssuing)?.issuerKeyID).toBe(newRoot);
-  }, 60_000);
+  });
 
   it("an interrupt ends the view, says so, and stops no rotation", async () => {
     const before = await activeOf("JWT");
+    await work.put("td.yaml", trustDomainYaml("{rotation: {propagation: 10m}}"));
     const command = start(["rotate", "jwt", "--out", work.out, "--wait"]);
     const outcome = finished(command);
-    await new Promise<void>((resolve) => {
-      command.stderr?.on("data", (chunk: Buffer) =>
-        chunk.toString().includes("not used yet") ? resolve() : undefined,
-      );
+    let told = "";
+    command.stderr?.on("data", (chunk: Buffer) => {
+      told += chunk.toString();
     });
+    await until("the view", async () => told.includes("not used yet") || undefined);
     command.kill("SIGINT");
     const { signal, stdout } = await outcome;
     expect(stdout).toMatch(
       /^Requested the rotation of the JWT key of cluster\.local, which goes on by itself: new key /,
     );
     expect(signal).toBe("SIGINT");
-    await until(
-      "the new key signs",
-      async () => ((await activeOf("JWT")) === before ? undefined : true),
-      20_000,
-    );
-  }, 60_000);
+    await work.put("td.yaml", trustDomainYaml("{rotation: {propagation: 1s}}"));
+    await until("the new key signs", async () => ((await activeOf("JWT")) === before ? undefined : true));
+  });
 
   it("renew --all --wait ends when each has another certificate", async () => {
     const before = await serials();
@@ -135,7 +133,7 @@ describe("commands that wait", () => {
       `Nothing to renew in any namespace; left out: 3 issued at ${begun} or later.\n`,
     );
     expect([again.code, await serials()]).toEqual([0, after]);
-  }, 60_000);
+  });
 
   it("renew NAME --wait ends when it has another certificate", async () => {
     const before = await leaf("web");
@@ -146,7 +144,7 @@ describe("commands that wait", () => {
     );
     expect(after.serialNumber).not.toBe(before.serialNumber);
     expect(code).toBe(0);
-  }, 60_000);
+  });
 
   it("rotate root --compromised --wait ends when nobody is shown the key, and nothing under it is left", async () => {
     const old = await activeOf("Root");
@@ -186,5 +184,5 @@ describe("commands that wait", () => {
       `Nothing was asked for: the root key ${old} of cluster.local was distrusted within the hour`,
     );
     expect([await activeOf("Root"), await readdir(join(work.state, "requests"))]).toEqual([root, []]);
-  }, 60_000);
+  });
 });

@@ -99,7 +99,7 @@ describe("a peer that keeps the first bundle, with crossSignRoots", () => {
     const web = await credentials("web");
     const [leaf = "", issuing = ""] = certificatesIn(web.cert);
     expect(await between({ ...web, cert: leaf + issuing }, frozen)).not.toBe("");
-  }, 120_000);
+  });
 
   it("is refused after the second rotation, where a peer that follows stands by one with the second bundle", async () => {
     const second = await credentials("web");
@@ -110,7 +110,7 @@ describe("a peer that keeps the first bundle, with crossSignRoots", () => {
     expect(await between(web, { ...second, ca: second.ca })).toBe("");
     expect(await between(web, { ...second, ca: onlySecond.join("") })).toBe("");
     expect(await between(web, frozen)).not.toBe("");
-  }, 120_000);
+  });
 
   it("meets no cross certificate with the next issuance once the policy is off", async () => {
     await domain(false);
@@ -121,7 +121,7 @@ describe("a peer that keeps the first bundle, with crossSignRoots", () => {
     await until("a chain with it", async () =>
       certificatesIn((await renewed()).cert).length === 3 ? true : undefined,
     );
-  }, 120_000);
+  });
 
   it("hears at once no more of a root that is distrusted", async () => {
     const before = await credentials("web");
@@ -138,10 +138,12 @@ describe("a peer that keeps the first bundle, with crossSignRoots", () => {
       const now = await credentials("web");
       return certificatesIn(now.cert).length === 2 ? now : undefined;
     });
-    expect(await rootIDs("Retired")).not.toContain(signer);
+    await until("its end in the status", async () =>
+      (await rootIDs("Retired")).includes(signer ?? "?") ? undefined : true,
+    );
     expect(await handshake(after, keeper)).not.toBe("");
     expect(certificatesIn(after.ca)).not.toContain(stolen);
-  }, 120_000);
+  });
 });
 
 function subjectsIn(pem: string, name: "subject" | "issuer"): readonly string[] {

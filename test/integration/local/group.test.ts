@@ -40,5 +40,5 @@ describe("--group", () => {
     ]);
     expect(await work.read("shop/a-tls/tls.crt")).toBe(issued);
     expect(((await lstat(work.state)).mode & 0o777).toString(8)).toBe("700");
-  }, 120_000);
+  });
 });

@@ -15,5 +15,5 @@ describe("the bundle of a namespace", () => {
     expect(await meshid(once)).toMatchObject({ code: 0 });
     await expect(work.read("left/meshid-bundle/ca.crt")).rejects.toThrow("ENOENT");
     expect(await work.read("kept/meshid-bundle/ca.crt")).toContain("BEGIN CERTIFICATE");
-  }, 120_000);
+  });
 });

@@ -55,7 +55,7 @@ describe("the password of a keystore", () => {
     expect(await once()).toMatchObject({ code: 0 });
     expect([opens("first"), opens("second")]).toEqual([[], ["keystore.p12", "truststore.p12"]]);
     expect(await work.read("shop/a-tls/tls.crt")).not.toBe(first);
-  }, 120_000);
+  });
 
   it("opens both files after it was changed, or was made, while meshid runs", async () => {
     await rm(join(work.identities, PASSWORD));
@@ -73,5 +73,5 @@ describe("the password of a keystore", () => {
     operator.kill("SIGTERM");
     expect((await ended).code).toBe(0);
     expect(opens("first")).toEqual([]);
-  }, 120_000);
+  });
 });

@@ -17,5 +17,5 @@ describe("an identity under another name", () => {
     await work.put("new.yaml", identityYaml("new", "{x509: {secretName: web-tls}}"));
     expect(await meshid(once)).toMatchObject({ code: 0 });
     expect(await subject()).toBe("URI:spiffe://cluster.local/ns/shop/sa/new");
-  }, 120_000);
+  });
 });

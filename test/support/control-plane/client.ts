@@ -179,12 +179,19 @@ interface CrdStatus {
   readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
 }
 
+interface CrdSpec {
+  readonly group: string;
+  readonly names: { readonly plural: string };
+  readonly versions: readonly { readonly name: string }[];
+}
+
 async function installCrds(send: Send): Promise<void> {
   const files = readdirSync(CRDS).filter((file) => file.endsWith(".yaml"));
   await Promise.all(
     files.map(async (file) => {
       const body = parse(readFileSync(join(CRDS, file), "utf8")) as {
         readonly metadata: { readonly name: string };
+        readonly spec: CrdSpec;
       };
       const path = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${body.metadata.name}`;
       const request: ApiRequest = {
@@ -194,11 +201,16 @@ async function installCrds(send: Send): Promise<void> {
         body,
       };
       expectSuccess(request, await send(request));
-      await eventually(`${body.metadata.name} is served`, async () => {
+      await eventually(`${body.metadata.name} is established`, async () => {
         const { status } = (await send({ method: "GET", path })).body as CrdStatus;
         return (
           status?.conditions?.some(({ type, status }) => type === "Established" && status === "True") ?? false
         );
+      });
+      const { group, names, versions } = body.spec;
+      const served = `/apis/${group}/${versions[0]?.name}/${names.plural}?limit=1`;
+      await eventually(`${body.metadata.name} is served`, async () => {
+        return (await send({ method: "GET", path: served })).status === 200;
       });
     }),
   );

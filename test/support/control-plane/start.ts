@@ -129,10 +129,16 @@ async function startAll(dir: string, version: string, flags: readonly string[]):
   }
 }
 
-/** Below the range from which systems take ports for outgoing connections: one stays free while its server restarts. */
+const PORTS = 2000;
+/** Each worker of a test run has its own. */
+const FIRST_PORT = 20_000 + PORTS * (Number(process.env["JEST_WORKER_ID"] ?? 0) % 5);
+const given = new Set<number>();
+
+/** No port twice. Below the range from which systems take ports for outgoing connections: one stays free while its server restarts. */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = randomInt(20_000, 30_000);
+    const port = FIRST_PORT + randomInt(PORTS);
+    if (given.has(port)) continue;
     const server = createServer();
     const isFree = await new Promise<boolean>((resolve) => {
       server.once("error", () => resolve(false));
@@ -140,6 +146,7 @@ export async function freePort(): Promise<number> {
     });
     if (!isFree) continue;
     await new Promise((resolve) => server.close(resolve));
+    given.add(port);
     return port;
   }
 }

@@ -158,9 +158,9 @@ export function contentOf(object: KubeObject): Readonly<Record<string, string>> 
 }
 
 /** Resolves when `isSo`. @throws Error after 20 s. */
-export async function eventually(what: string, isSo: () => boolean): Promise<void> {
-  for (const end = performance.now() + 20_000; !isSo(); ) {
-    if (performance.now() > end) throw new Error(`${what}: not seen within 20 s`);
+export async function eventually(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
+  for (const end = performance.now() + 60_000; !(await isSo()); ) {
+    if (performance.now() > end) throw new Error(`${what}: not seen within 60 s`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

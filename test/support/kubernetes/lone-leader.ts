@@ -21,6 +21,8 @@ import { connected, podFiles, tokenOf } from "./connected.ts";
 export interface LoneLeader extends AsyncDisposable {
   /** Every line so far. */
   logs(): readonly Readonly<Record<string, unknown>>[];
+  /** Whether a request has no answer yet. */
+  isAsking(): boolean;
 }
 
 interface LoneLeaderOptions {
@@ -36,7 +38,18 @@ export async function startLoneLeader(
   const pod = await podFiles(kube, namespace);
   await pod.write({ token: await tokenOf(kube, namespace, "meshid") });
   const connection = connected(await pod.connect());
-  const { client } = connection;
+  let underWay = 0;
+  const client: KubeClient = {
+    request: async (request, signal) => {
+      underWay += 1;
+      try {
+        return await connection.client.request(request, signal);
+      } finally {
+        underWay -= 1;
+      }
+    },
+    watch: (request, signal) => connection.client.watch(request, signal),
+  };
   const config = configOf(trustDomain, namespace);
   const publication = new Publication({ onChanged: () => {}, onError: () => {} });
   const cluster = followed(config, { client, namespace, publication });
@@ -70,6 +83,7 @@ export async function startLoneLeader(
   const leading = lead({ signal: stop.signal, fence: () => {} });
   return {
     logs: () => lines.map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>),
+    isAsking: () => underWay > 0,
     [Symbol.asyncDispose]: async () => {
       stop.abort();
       await Promise.all([leading, following]);

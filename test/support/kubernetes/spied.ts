@@ -15,6 +15,8 @@ export interface Asked {
 
 export class SpiedClient implements KubeClient {
   readonly asked: Asked[] = [];
+  /** Types of the events that watches have given. */
+  readonly seen: string[] = [];
   /** Lists, watches and others that are under way now, and the most there ever were. */
   underWay = 0;
   mostUnderWay = 0;
@@ -71,7 +73,13 @@ export class SpiedClient implements KubeClient {
     const broken = this.#watches.signal;
     this.#begin();
     try {
-      yield* this.#client.watch({ ...request, query }, AbortSignal.any([signal, broken]));
+      for await (const event of this.#client.watch(
+        { ...request, query },
+        AbortSignal.any([signal, broken]),
+      )) {
+        this.seen.push(event.type);
+        yield event;
+      }
     } catch (error) {
       if (!broken.aborted || signal.aborted) throw error;
       throw new OperatorError("STORAGE_FAILED", "the connection broke", { retryable: true });

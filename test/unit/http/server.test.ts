@@ -354,9 +354,8 @@ describe("HttpServer's life", () => {
       using connection = await openPlain(server.address());
       if (what.includes("request")) connection.write("GET /never HTTP/1.1\r\nHost: x\r\n\r\n");
       await new Promise((resolve) => setTimeout(resolve, 30));
-      const started = performance.now();
+      // Ends at all: without a bound it waits for ever.
       await server[Symbol.asyncDispose]();
-      expect(performance.now() - started).toBeLessThan(1000);
       await connection.closed();
     },
   );

@@ -87,8 +87,12 @@ describe("makePrometheusMetrics", () => {
     await pause();
     const name = "meshid_event_loop_lag_seconds";
     expect((await scrape(metrics)).get(name)).toBeGreaterThan(0.2);
-    await pause();
-    expect((await scrape(metrics)).get(name)).toBeLessThan(0.2);
+    let calm = 1;
+    for (let tries = 0; tries < 50 && calm >= 0.2; tries++) {
+      await pause();
+      calm = (await scrape(metrics)).get(name) ?? 1;
+    }
+    expect(calm).toBeLessThan(0.2);
   });
 });
 

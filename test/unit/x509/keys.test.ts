@@ -28,7 +28,7 @@ const keys = new Map<string, PrivateKey>();
 
 beforeAll(async () => {
   for (const algorithm of KEY_ALGORITHMS) keys.set(algorithm, await generateKey(algorithm));
-}, 120_000);
+});
 
 function keyOf(algorithm: string): PrivateKey {
   const key = keys.get(algorithm);

@@ -101,7 +101,6 @@ describe("signLeaf", () => {
         verifyX509Svid({ chain, roots: [own.root], now: NOW, trustDomain: TRUST_DOMAIN, expected });
       }
     },
-    120_000,
   );
 
   it.each([
