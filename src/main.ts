@@ -24,6 +24,9 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exit();
 });
 
+// What cannot be said, on a full disk or to a reader that has left, must not end what is said.
+process.stderr.on("error", () => {});
+
 const canDraw = isatty(2) && process.env["TERM"] !== "dumb";
 
 const io: Io = {

@@ -8,7 +8,7 @@ import { type ExternalContext, misfitOf } from "../authority/external-chain.ts";
 import type { AuthorityPolicy } from "../authority/policy.ts";
 import type { DesiredState } from "../controller/ports.ts";
 import { seconds } from "../core/brand.ts";
-import type { Clock } from "../core/clock.ts";
+import { type Clock, throwIfAborted } from "../core/clock.ts";
 import { digest } from "../core/digest.ts";
 import { isOperatorError, messageOf, OperatorError } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
@@ -35,6 +35,12 @@ const REST = 2000;
 
 type Files = Parameters<typeof readExternalAuthority>[0];
 
+/** Where the Secret lies; `text` as in `Secret meshid-system/byo-ca`. */
+interface Place {
+  readonly name: string;
+  readonly text: string;
+}
+
 export class BroughtCa {
   readonly #options: BroughtCaOptions;
   #authority: ExternalAuthority | undefined;
@@ -47,8 +53,8 @@ export class BroughtCa {
     this.#options = options;
   }
 
-  /** Reads the Secret anew, where the TrustDomain names one. */
-  async refresh(): Promise<void> {
+  /** Reads the Secret anew, where the TrustDomain names one. @throws ABORTED. */
+  async refresh(signal: AbortSignal): Promise<void> {
     const place = this.#place();
     if (place === undefined) {
       this.#authority = undefined;
@@ -63,12 +69,14 @@ export class BroughtCa {
     let fault: unknown;
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       try {
-        this.#take(await this.#read(place.name, place.text), place.text);
+        this.#take(await this.#read(place, signal), place.text);
         this.#problem = undefined;
         return;
       } catch (error) {
         if (!isOperatorError(error)) throw error;
+        throwIfAborted(signal);
         fault = error;
+        if (error.code !== "SECRET_INVALID") break;
       }
     }
     const message = messageOf(fault);
@@ -105,20 +113,20 @@ export class BroughtCa {
     return this.#problem;
   }
 
-  #place(): { readonly name: string; readonly text: string } | undefined {
+  #place(): Place | undefined {
     const { source, secretRef } = this.#options.policy().authority;
     if (source !== "Secret" || secretRef === undefined) return undefined;
     return { name: secretRef.name, text: `Secret ${this.#options.namespace}/${secretRef.name}` };
   }
 
-  /** @throws SECRET_INVALID */
-  async #read(name: string, place: string): Promise<Files> {
+  /** @throws SECRET_INVALID, STORAGE_FAILED, ABORTED. */
+  async #read({ name, text }: Place, signal: AbortSignal): Promise<Files> {
     const { desired, namespace } = this.#options;
     const read = async (key: string): Promise<Secret> => {
-      const value = await desired.secretValue(namespace, name, key);
+      const value = await desired.secretValue(namespace, name, key, signal);
       if (value !== undefined) return value;
-      const message = `${place}: ${key} is missing; expected tls.crt, tls.key and ca.crt`;
-      throw new OperatorError("SECRET_INVALID", message, { details: { place } });
+      const message = `${text}: ${key} is missing; expected tls.crt, tls.key and ca.crt`;
+      throw new OperatorError("SECRET_INVALID", message, { details: { place: text } });
     };
     const certificate = await read(FILES.certificate);
     const key = await read(FILES.key);

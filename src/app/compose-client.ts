@@ -23,6 +23,9 @@ export async function composeClient(
   { env, clock, random }: Pick<Io, "env" | "clock" | "random">,
 ): Promise<ClusterAccess> {
   const connection = await connect({ ...at, env, monotonic: () => clock.monotonic() });
+  // A plugin of the kubeconfig may ask a person to log in, for which the deadline of a request is short. If it fails, so does the
+  // first request, which says why.
+  await connection.credentials(false).catch(() => undefined);
   const userAgent = `meshid/${await readVersion()} (cli)`;
   const client = new Transport({ connection, clock, random, userAgent });
   return {

@@ -233,5 +233,6 @@ function observeConsumers(
     }),
     trustDomain: config.trustDomain,
     refusals,
+    signal,
   });
 }

@@ -51,6 +51,8 @@ export class DiscoveryServer implements AsyncDisposable {
     const { logger } = this.#options;
     if (this.#stopping === undefined || tls === undefined || journal === undefined) return;
     if (this.#server === undefined) {
+      // Nobody is sent here any more.
+      if (this.#stopping.aborted) return;
       const routes = discoveryRoutes(publication.documents, new URL(journal.issuer).pathname);
       this.#server = this.#options.make({ ...this.#options.address, tls, routes });
       this.#start(this.#server, this.#stopping).catch(this.#failure.reject);

@@ -4,15 +4,19 @@
 
 import { spawn } from "node:child_process";
 import { join } from "node:path";
+import { type Milliseconds, milliseconds } from "../core/brand.ts";
+import { messageOf } from "../core/errors.ts";
 import type { ServiceIdentity } from "../registration/service-identity.ts";
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT: Milliseconds = milliseconds(60_000);
 const MAX_RUNNING = 8;
 
 export interface OnRenewOptions {
   readonly command: string;
   readonly out: string;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** A run that takes longer is killed; a minute by default. */
+  readonly timeout?: Milliseconds;
   readonly onError: (identity: ServiceIdentity, message: string) => void;
 }
 
@@ -50,22 +54,29 @@ export class OnRenew {
   }
 
   #run(identity: ServiceIdentity): Promise<void> {
-    const { command, out, env, onError } = this.#options;
+    const { command, out, env, timeout = TIMEOUT, onError } = this.#options;
     const { namespace, name } = identity.metadata;
     const variables = { MESHID_NAMESPACE: namespace, MESHID_NAME: name, MESHID_DIR: join(out, namespace) };
     return new Promise((resolve) => {
-      // Standard output is kept for answers of ours.
-      const child = spawn(command, {
-        shell: true,
-        stdio: ["ignore", 2, 2],
-        env: { ...env, ...variables },
-        timeout: TIMEOUT_MS,
-      });
-      child.once("error", (error) => onError(identity, error.message));
-      child.once("close", (code, signal) => {
-        if (code !== 0) onError(identity, `ended with ${signal ?? `exit code ${code}`}`);
+      try {
+        // Standard output is kept for answers of ours.
+        const child = spawn(command, {
+          shell: true,
+          stdio: ["ignore", 2, 2],
+          env: { ...env, ...variables },
+          timeout,
+          killSignal: "SIGKILL",
+        });
+        child.once("error", (error) => onError(identity, error.message));
+        child.once("close", (code, signal) => {
+          if (code !== 0) onError(identity, `ended with ${signal ?? `exit code ${code}`}`);
+          resolve();
+        });
+      } catch (error) {
+        // No memory for another process, or more variables than one may have.
+        onError(identity, messageOf(error));
         resolve();
-      });
+      }
     });
   }
 }

@@ -6,7 +6,7 @@
 import { isIP } from "node:net";
 import type { Authority } from "../authority/authority.ts";
 import { type Milliseconds, milliseconds, type Seconds, seconds } from "../core/brand.ts";
-import type { Clock } from "../core/clock.ts";
+import { type Clock, sleepUntil } from "../core/clock.ts";
 import type { Secret } from "../core/secret.ts";
 import { DEFAULT_OPERATOR_NAMESPACE } from "../registration/trust-domain-policy.ts";
 import { workloadSpiffeId } from "../spiffe/spiffe-id.ts";
@@ -62,7 +62,7 @@ export async function renewServerCredentials(options: RenewalOptions, signal: Ab
   let { renewAt } = options.first;
   while (!signal.aborted) {
     if (clock.now() < renewAt) {
-      await clock.sleep(milliseconds((renewAt - clock.now()) * 1000), signal);
+      await sleepUntil(clock, renewAt, signal);
       continue;
     }
     try {

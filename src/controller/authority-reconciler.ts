@@ -8,6 +8,7 @@ import type { Observation } from "../authority/rotation-plan.ts";
 import type { JournalStep } from "../authority/rotation-step.ts";
 import type { AuthorityKind, Slot } from "../authority/slot.ts";
 import { milliseconds, type Seconds, seconds } from "../core/brand.ts";
+import { sleepUntil } from "../core/clock.ts";
 import type { CertificatePem } from "../x509/pem.ts";
 import type { ObservedState, Observer, RotationRequests } from "./ports.ts";
 import { withoutRefusing } from "./refusals.ts";
@@ -22,7 +23,10 @@ export interface AuthorityReconcilerDeps extends TrustDomainReporterDeps {
   readonly onPublished: () => void;
   readonly onStep: (taken: { readonly step: JournalStep; readonly keyID: string | undefined }) => void;
   /** The issuing certificate that someone else's CA has made, where there is one. */
-  readonly brought: { refresh(): Promise<void>; readonly otherRoots: readonly CertificatePem[] | undefined };
+  readonly brought: {
+    refresh(signal: AbortSignal): Promise<void>;
+    readonly otherRoots: readonly CertificatePem[] | undefined;
+  };
   /** Called at the end of each round: what was asked for may be done. */
   readonly onRound: () => void;
   readonly onError: (error: unknown) => void;
@@ -63,7 +67,7 @@ export class AuthorityReconciler {
     const { authority, clock, onError } = this.#deps;
     while (!signal.aborted && !authority.isReady()) {
       try {
-        await this.#deps.brought.refresh();
+        await this.#deps.brought.refresh(working);
         await this.#open(working);
       } catch (error) {
         if (signal.aborted) return;
@@ -101,7 +105,7 @@ export class AuthorityReconciler {
   /** @throws as `Authority.step`, and what the status writer throws. */
   async reconcile(signal: AbortSignal): Promise<Seconds> {
     const { authority, clock, policy, brought } = this.#deps;
-    await brought.refresh();
+    await brought.refresh(signal);
     if (!authority.isReady()) await this.#open(signal);
     const { otherRoots } = brought;
     // Until they are known those that are published stay.
@@ -182,8 +186,7 @@ export class AuthorityReconciler {
     if (this.#isWoken) return;
     const woken = new AbortController();
     this.#wake = () => woken.abort();
-    const length = milliseconds(Math.max(0, at - this.#deps.clock.now()) * 1000);
-    await this.#deps.clock.sleep(length, AbortSignal.any([signal, woken.signal]));
+    await sleepUntil(this.#deps.clock, at, AbortSignal.any([signal, woken.signal]));
     this.#wake = undefined;
   }
 }

@@ -19,6 +19,8 @@ export class Claims {
   readonly #ranks = new Map<string, ReadonlyMap<IdentityKey, number>>();
   /** Those that were told that too many are older. */
   readonly #exceeding = new Set<IdentityKey>();
+  /** Accounts whose claims have changed since it was last on record who holds them. */
+  readonly #unsettled = new Set<string>();
   /** As it was asked for last. */
   #limit = Number.POSITIVE_INFINITY;
   #holders: ReadonlyMap<string, string> = new Map();
@@ -35,14 +37,18 @@ export class Claims {
     await this.update([...this.#desired.identities()].map(keyOf));
   }
 
-  /** Takes up changed identities; returns the keys whose standing may have changed, the given ones included. */
+  /**
+   * Takes up changed identities; returns the keys whose standing may have changed, the given ones included.
+   * @throws what the store throws: to be called again with the same keys.
+   */
   async update(keys: readonly IdentityKey[]): Promise<readonly IdentityKey[]> {
-    const touched = new Set<string>();
-    for (const key of keys) this.#take(key, touched);
-    const claims = [...touched].flatMap((account) => this.#claimsOn(account));
+    for (const key of keys) this.#take(key);
+    const touched = [...this.#unsettled];
+    const claims = touched.flatMap((account) => this.#claimsOn(account));
     const settled = resolveHolders(claims, this.#store === undefined ? new Map() : this.#holders);
-    const moved = [...touched].filter((account) => settled.get(account) !== this.#holders.get(account));
+    const moved = touched.filter((account) => settled.get(account) !== this.#holders.get(account));
     if (moved.length > 0) await this.#record(moved, settled);
+    for (const account of touched) this.#unsettled.delete(account);
     const others = [...this.#waitingFor(keys), ...this.#pushedOutBy(keys)];
     return [...new Set([...keys, ...claims.map((claim) => claim.key), ...others])];
   }
@@ -119,13 +125,13 @@ export class Claims {
     return ranks;
   }
 
-  #take(key: IdentityKey, touched: Set<string>): void {
+  #take(key: IdentityKey): void {
     const before = this.#claims.get(key);
     const identity = this.#desired.identity(key);
     const after = identity === undefined ? undefined : claimOf(identity);
     if (before !== undefined) {
       const account = accountOf(before);
-      touched.add(account);
+      this.#unsettled.add(account);
       const keys = this.#byAccount.get(account);
       keys?.delete(key);
       if (keys?.size === 0) this.#byAccount.delete(account);
@@ -135,9 +141,9 @@ export class Claims {
       this.#claims.delete(key);
       return;
     }
-    touched.add(accountOf(after));
     this.#claims.set(key, after);
     const account = accountOf(after);
+    this.#unsettled.add(account);
     const keys = this.#byAccount.get(account);
     if (keys === undefined) this.#byAccount.set(account, new Set([key]));
     else keys.add(key);

@@ -3,6 +3,7 @@
  * namespaces in turn, so that nobody who wants many holds up the others.
  */
 
+import { throwIfAborted } from "../core/clock.ts";
 import type { IdentityKey } from "../registration/registration-entry.ts";
 import { namespaceOf } from "./work-queue.ts";
 
@@ -35,11 +36,12 @@ export class KeyTurns {
     return true;
   }
 
-  /** Does `work` when its turn has come. */
-  async take<T>(namespace: string, work: () => Promise<T>): Promise<T> {
+  /** Does `work` when its turn has come. @throws ABORTED when `signal` has aborted by then; what `work` throws. */
+  async take<T>(namespace: string, work: () => Promise<T>, signal: AbortSignal): Promise<T> {
     if (this.#busy.size < AT_ONCE && !this.#busy.has(namespace)) this.#busy.add(namespace);
     else await this.#turn(namespace);
     try {
+      throwIfAborted(signal);
       return await work();
     } finally {
       this.#busy.delete(namespace);

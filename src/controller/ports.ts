@@ -33,8 +33,8 @@ export interface DesiredState {
   serviceAccountExists(namespace: string, name: string): boolean;
   /** The namespaces that get the bundle ConfigMap. */
   bundleNamespaces(): readonly string[];
-  /** A value of a Secret that a spec refers to; undefined when there is none. */
-  secretValue(namespace: string, name: string, key: string): Promise<Secret | undefined>;
+  /** A value of a Secret that a spec refers to; undefined when there is none. @throws STORAGE_FAILED, ABORTED. */
+  secretValue(namespace: string, name: string, key: string, signal: AbortSignal): Promise<Secret | undefined>;
 }
 
 /** Told by the adapter; every call only names what to look at again (level-triggered). */
@@ -121,8 +121,11 @@ export interface ReplicaEndpoints {
 
 /** What a replica serves to a client that trusts our own bundle and nothing else. */
 export interface ReplicaDocuments {
-  /** @throws STORAGE_FAILED with a message that says how it answered, if at all; within seconds. */
-  fetch(endpoint: ReplicaEndpoint): Promise<{ readonly bundleJson: string; readonly jwksJson: string }>;
+  /** @throws STORAGE_FAILED with a message that says how it answered, if at all, within seconds; ABORTED. */
+  fetch(
+    endpoint: ReplicaEndpoint,
+    signal: AbortSignal,
+  ): Promise<{ readonly bundleJson: string; readonly jwksJson: string }>;
 }
 
 /** Which identity (uid) holds a ServiceAccount (`<namespace>/<serviceAccountName>`), where that is recorded. */

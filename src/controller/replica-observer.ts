@@ -4,6 +4,7 @@
 
 import type { Observation } from "../authority/rotation-plan.ts";
 import type { Slot } from "../authority/slot.ts";
+import { throwIfAborted } from "../core/clock.ts";
 import { isOperatorError } from "../core/errors.ts";
 import { parseJwks } from "../jwt/jwks.ts";
 import { parseBundle } from "../spiffe/bundle.ts";
@@ -19,6 +20,8 @@ export interface ReplicaObserverDeps {
   readonly trustDomain: TrustDomain;
   /** Told of replicas that do not show what they should. */
   readonly refusals: Refusals;
+  /** A look that is under way when it aborts is given up. */
+  readonly signal: AbortSignal;
 }
 
 type Looked = readonly Pick<Slot, "kind" | "keyID">[];
@@ -62,6 +65,7 @@ async function lookAtReplicas(deps: ReplicaObserverDeps, slots: Looked): Promise
   }
   const replicas: Replica[] = [];
   for (let start = 0; start < found.length; start += CONCURRENCY) {
+    throwIfAborted(deps.signal);
     const some = found.slice(start, start + CONCURRENCY);
     replicas.push(...(await Promise.all(some.map((endpoint) => lookAt(deps, endpoint, slots)))));
   }
@@ -80,19 +84,20 @@ function unlisted({ endpoints, refusals }: ReplicaObserverDeps, error: unknown, 
 }
 
 async function lookAt(
-  { documents, trustDomain, refusals }: ReplicaObserverDeps,
+  { documents, trustDomain, refusals, signal }: ReplicaObserverDeps,
   endpoint: ReplicaEndpoint,
   slots: Looked,
 ): Promise<Replica> {
   const consumer = `replica ${endpoint.name}`;
   try {
-    const carried = carriedBy(await documents.fetch(endpoint), trustDomain);
+    const carried = carriedBy(await documents.fetch(endpoint, signal), trustDomain);
     const lacking = slots.filter((slot) => !isCarried(slot, carried)).map(({ keyID }) => keyID);
     if (lacking.length === 0) refusals.clear(consumer);
     else refusals.note(consumer, `serves an old bundle, sequence ${carried.sequence}`);
     return { consumer, lacking: new Set(lacking) };
   } catch (error) {
     if (!isOperatorError(error)) throw error;
+    throwIfAborted(signal);
     refusals.note(consumer, error.message);
     return { consumer, lacking: new Set(slots.map(({ keyID }) => keyID)) };
   }

@@ -5,8 +5,8 @@
 
 import TinyQueue from "tinyqueue";
 import { type BackoffPolicy, backoff } from "../core/backoff.ts";
-import { type Milliseconds, milliseconds, type Seconds } from "../core/brand.ts";
-import type { Clock } from "../core/clock.ts";
+import { type Seconds, seconds } from "../core/brand.ts";
+import { type Clock, sleepUntil } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
 
 /** `Urgent`: a first issuance or a credential about to expire; all urgent keys go before all routine ones. */
@@ -50,6 +50,8 @@ interface Delayed {
   readonly at: Seconds;
 }
 
+/** Whoever puts a key off wakes the loop. */
+const IDLE: Seconds = seconds(3600);
 /** So many entries of no use are not worth the trouble. */
 const MAX_STALE = 1000;
 
@@ -213,23 +215,24 @@ export class WorkQueue {
   /** Moves delayed keys to the ready ones when their time has come, until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const pause = this.#promoteDue();
+      const next = this.#promoteDue();
       const woken = new AbortController();
       this.#wakeTimer = () => woken.abort();
-      await this.#options.clock.sleep(pause, AbortSignal.any([signal, woken.signal]));
+      await sleepUntil(this.#options.clock, next, AbortSignal.any([signal, woken.signal]));
     }
     this.#wakeTimer = undefined;
   }
 
-  #promoteDue(): Milliseconds {
+  /** When the next key is due. */
+  #promoteDue(): Seconds {
     const now = this.#options.clock.now();
     for (let next = this.#delayed.peek(); next !== undefined; next = this.#delayed.peek()) {
       const isCurrent = this.#dueAt.get(next.key) === next.at;
-      if (isCurrent && next.at > now) return milliseconds((next.at - now) * 1000);
+      if (isCurrent && next.at > now) return next.at;
       this.#delayed.pop();
       if (isCurrent) this.add(next.key);
     }
-    return milliseconds(3_600_000);
+    return seconds(now + IDLE);
   }
 
   #pop(): Waiting | undefined {

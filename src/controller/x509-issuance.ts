@@ -27,14 +27,14 @@ const TURN_RETRY = 60;
 const PASSWORD = /^[\x20-\x7e]{1,1024}$/;
 const PASSWORD_SHAPE = "1 to 1024 printable ASCII characters and no line end";
 
-/** @throws NOT_OWNED, AUTHORITY_NOT_READY, SIGNING_FAILED, STORAGE_FAILED. */
+/** @throws NOT_OWNED, AUTHORITY_NOT_READY, SIGNING_FAILED, STORAGE_FAILED, ABORTED. */
 export async function issueX509(
   deps: IdentityReconcilerDeps,
   work: Work,
   signal: AbortSignal,
 ): Promise<PartResult> {
   const { entry, plan, x509Secret } = work;
-  const password = await passwordOf(deps, entry);
+  const password = await passwordOf(deps, entry, signal);
   if (password === "missing") return passwordFault(work, "does not exist: create it");
   if (password === "unusable")
     return passwordFault(work, `is no usable password; expected ${PASSWORD_SHAPE}`);
@@ -87,7 +87,7 @@ async function issue(
     return { changed: false, isPutOff: true, requeueAt: seconds(work.now + TURN_RETRY) };
   const heldUntil = isRepair(deps, work) ? deps.rewrites.take(`${entry.uid}/x509`) : undefined;
   if (heldUntil !== undefined) return rewritten(entry.x509.secretName, heldUntil);
-  const privateKey = await makeKey(deps, entry);
+  const privateKey = await makeKey(deps, entry, signal);
   const { pem: privateKeyPem, spki } = encodeKey(privateKey);
   const svid = await deps.authority.signX509Svid({
     spiffeId: entry.spiffeId,
@@ -122,10 +122,14 @@ async function issue(
   return { changed: true, requeueAt: renewAt(life, entry.x509.renewAfterPercent, entry.uid) };
 }
 
-function makeKey({ keyTurns }: IdentityReconcilerDeps, entry: RegistrationEntry): Promise<PrivateKey> {
+function makeKey(
+  { keyTurns }: IdentityReconcilerDeps,
+  entry: RegistrationEntry,
+  signal: AbortSignal,
+): Promise<PrivateKey> {
   const { keyAlgorithm } = entry.x509;
   if (!isRsa(entry)) return generateKey(keyAlgorithm);
-  return keyTurns.take(entry.namespace, () => generateKey(keyAlgorithm));
+  return keyTurns.take(entry.namespace, () => generateKey(keyAlgorithm), signal);
 }
 
 function isRsa({ x509 }: RegistrationEntry): boolean {
@@ -153,10 +157,11 @@ export function rewritten(secretName: string, until: PartResult["requeueAt"]): P
 async function passwordOf(
   deps: IdentityReconcilerDeps,
   entry: RegistrationEntry,
+  signal: AbortSignal,
 ): Promise<Secret | undefined | "missing" | "unusable"> {
   const ref = entry.x509.passwordSecretRef;
   if (!entry.x509.formats.includes("PKCS12") || ref === undefined) return undefined;
-  const password = await deps.desired.secretValue(entry.namespace, ref.name, ref.key);
+  const password = await deps.desired.secretValue(entry.namespace, ref.name, ref.key, signal);
   if (password === undefined) return "missing";
   return PASSWORD.test(password.reveal()) ? password : "unusable";
 }

@@ -8,7 +8,7 @@ import { OperatorError } from "./errors.ts";
 /** The allowed difference between two clocks: credentials are back-dated by it and keys stay that much longer. */
 export const CLOCK_SKEW: Seconds = seconds(60);
 
-/** No sleep is longer: timers are hints, so a loop looks at the wall clock at least this often. */
+/** No sleep is longer: the system's timers hold 24 days at most. */
 const MAX_SLEEP: Milliseconds = milliseconds(3_600_000);
 
 export interface Clock {
@@ -35,6 +35,17 @@ export const systemClock: Clock = {
       signal.addEventListener("abort", done, { once: true });
     }),
 };
+
+/** Timers know nothing of a step of the wall clock, nor of the time that a machine was asleep: it is looked at this often. */
+const LOOK_AT_CLOCK: Milliseconds = milliseconds(60_000);
+
+/** Waits until the wall clock shows `instant`; ends early, without an error, when `signal` aborts. */
+export async function sleepUntil(clock: Clock, instant: Seconds, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted && clock.now() < instant) {
+    const left = (instant - clock.now()) * 1000;
+    await clock.sleep(milliseconds(Math.min(left, LOOK_AT_CLOCK)), signal);
+  }
+}
 
 /** `2026-11-24T10:00:00Z`: the form Kubernetes uses in status. */
 export function toRfc3339(instant: Seconds): string {

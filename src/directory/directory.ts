@@ -26,6 +26,7 @@ import {
   type TrustDomainStatus,
 } from "../registration/service-identity.ts";
 import type { TrustDomain } from "../spiffe/trust-domain.ts";
+import { collectRemoved } from "./collection.ts";
 import { describeProblem, type SourceProblem } from "./documents.ts";
 import { Faults } from "./faults.ts";
 import { ensureDirectory, errnoOf } from "./files.ts";
@@ -46,6 +47,7 @@ import {
   statusPaths,
   trustDomainPath,
 } from "./status-files.ts";
+import { Untold } from "./untold.ts";
 import { own } from "./volume.ts";
 
 export interface DirectoryOptions {
@@ -83,6 +85,7 @@ export class Directory implements DesiredState, StatusWriter, RotationRequests {
   #known = new Set<string>();
   #problems: readonly SourceProblem[] = [];
   readonly #faults: Faults;
+  readonly #untold = new Untold();
   #first: Scan | undefined;
   #trustDomain: TrustDomainObject | undefined;
   #trustDomainStatus: TrustDomainStatus | undefined;
@@ -219,19 +222,18 @@ export class Directory implements DesiredState, StatusWriter, RotationRequests {
     return line === undefined ? accepted.file : `${accepted.file}:${line}`;
   }
 
-  /** Removes what belongs to identities that are gone, and their records after it. */
+  /**
+   * Removes what belongs to identities that are gone, and their records after it. What fails is a problem, and met again by
+   * the next scan, or the next start.
+   */
   async collect(signal: AbortSignal): Promise<void> {
-    // What fails is met again by the next scan, or the next start.
-    const done = new Set<string>();
-    for (const { accepted, uid } of this.#registry.removed) {
-      if (signal.aborted) break;
-      for (const ref of this.objects.ownedBy(uid)) await this.objects.prune(ref, uid);
-      // One of the same name may be there again.
-      if (this.#registry.identity(keyOf(accepted)) === undefined)
-        this.#statusFiles.remove(identityStatusPath(this.#options.out, accepted));
-      done.add(uid);
-    }
-    if (done.size > 0) this.#registry.forget(done);
+    const parts = {
+      registry: this.#registry,
+      objects: this.objects,
+      statusFiles: this.#statusFiles,
+      out: this.#options.out,
+    };
+    await this.#faults.attempt("collect", () => collectRemoved(parts, signal));
   }
 
   /** Follows changes on both sides until `signal` aborts. */
@@ -246,7 +248,6 @@ export class Directory implements DesiredState, StatusWriter, RotationRequests {
 
   /** Takes up the requests that commands have left; each is on record before it is removed. */
   async takeRequests(changes: Changes): Promise<void> {
-    const renewed: string[] = [];
     for (const { id, request, remove } of readRequests(this.#options.state)) {
       if (request?.kind === "rotate") {
         const { authority: kind, compromised } = request;
@@ -256,10 +257,10 @@ export class Directory implements DesiredState, StatusWriter, RotationRequests {
       }
       const known = this.#registry.renew(renewedBy(request).map(keyOf), id);
       for (const key of known) this.#refresh(key);
-      renewed.push(...known);
+      this.#untold.add(known);
       remove();
     }
-    if (renewed.length > 0) await changes.identitiesChanged(renewed);
+    await this.#announce(changes);
   }
 
   /** Ends the requests for rotation that the journal has honoured. */
@@ -326,7 +327,7 @@ export class Directory implements DesiredState, StatusWriter, RotationRequests {
 
   async #follow(changes: Changes, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await this.#faults.attempt("collect", () => this.collect(signal));
+      await this.collect(signal);
       this.#watcher.watch(this.#source.directories);
       await this.#watcher.untilTouched(this.#period(), signal);
       if (signal.aborted) return;
@@ -337,11 +338,15 @@ export class Directory implements DesiredState, StatusWriter, RotationRequests {
         const namespaces = this.bundleNamespaces().join();
         this.#adopt(scan, merge);
         if (merge.trustDomainChanged) changes.trustDomainChanged();
-        const changed = [...merge.changed, ...this.#secrets.changed(this.#identities.values())];
-        if (changed.length > 0) await changes.identitiesChanged(changed);
         if (this.bundleNamespaces().join() !== namespaces) changes.namespacesChanged();
+        this.#untold.add([...merge.changed, ...this.#secrets.changed(this.#identities.values())]);
+        await this.#announce(changes);
       });
     }
+  }
+
+  async #announce(changes: Changes): Promise<void> {
+    await this.#faults.attempt("announce", () => this.#untold.tell(changes));
   }
 
   /** A file that is being rewritten is empty for a moment: what seems to be gone must be gone a second later too. */

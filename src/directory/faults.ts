@@ -5,6 +5,20 @@
 import { OperatorError } from "../core/errors.ts";
 import type { SourceProblem } from "./documents.ts";
 
+/** Does all that can be done of several things. @throws the first fault, once every one of them was tried. */
+export async function tryEach<T>(things: Iterable<T>, run: (thing: T) => Promise<void>): Promise<void> {
+  let first: OperatorError | undefined;
+  for (const thing of things) {
+    try {
+      await run(thing);
+    } catch (error) {
+      if (!(error instanceof OperatorError)) throw error;
+      first ??= error;
+    }
+  }
+  if (first !== undefined) throw first;
+}
+
 export class Faults {
   readonly #onProblem: (problem: SourceProblem) => void;
   readonly #current = new Map<string, SourceProblem>();

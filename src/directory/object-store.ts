@@ -20,6 +20,7 @@ import type {
   ObservedPeerAuthentication,
   ObservedSecret,
 } from "../reconcile/state.ts";
+import { tryEach } from "./faults.ts";
 import { errnoOf, ifPresent, replaceFile, storing } from "./files.ts";
 import {
   fingerprintOf,
@@ -174,22 +175,26 @@ export class ObjectStore implements ObservedState, Applier {
     if (ref.kind === "PeerAuthentication") {
       if (this.#readPeerAuthentication(ref)?.ownerUid === ownerUid)
         storing("removing", path, () => rmSync(path));
-    } else if (readVolume(path)?.marker.ownerUid === ownerUid) removeVolume(path);
+      // One that shows nothing is what an earlier attempt has left.
+    } else if (readVolume(path)?.marker.ownerUid === ownerUid || isIncomplete(path)) removeVolume(path);
     this.#refresh(ref);
   }
 
-  /** Looks at every object once, over `period`, and tells of those that someone else has touched. */
+  /**
+   * Looks at every object once, with pauses, and tells of those that someone else has touched.
+   * @throws STORAGE_FAILED for the first that cannot be mended, once all the others were looked at.
+   */
   async sweep(changes: Changes, pause: () => Promise<void>, signal: AbortSignal): Promise<void> {
     let count = 0;
-    for (const [id, known] of this.#objects) {
+    await tryEach(this.#objects, async ([id, known]) => {
+      if (++count % CHUNK.look === 0) await pause();
       if (signal.aborted) return;
       const { ref, ownerUid } = known.object;
       if (this.#fingerprint(ref) !== known.fingerprint && this.#objects.get(id) === known) {
         this.#restore(ref);
         changes.outputChanged(ref, ownerUid);
       }
-      if (++count % CHUNK.look === 0) await pause();
-    }
+    });
   }
 
   /** Takes up what someone has changed; what they put in the place of our files goes. */

@@ -60,6 +60,11 @@ export class SourceWatcher {
   }
 }
 
+/** Undefined for what cannot be looked at, for whatever reason: the regular scan says what it is. */
 function inodeOf(path: string): number | undefined {
-  return statSync(path, { throwIfNoEntry: false })?.ino;
+  try {
+    return statSync(path).ino;
+  } catch {
+    return undefined;
+  }
 }

@@ -7,7 +7,7 @@ import type { IncomingMessage } from "node:http";
 import { Agent, request as httpsRequest, type RequestOptions } from "node:https";
 import type { ReplicaDocuments, ReplicaEndpoint } from "../controller/ports.ts";
 import { type Milliseconds, milliseconds } from "../core/brand.ts";
-import type { Clock } from "../core/clock.ts";
+import { type Clock, throwIfAborted } from "../core/clock.ts";
 import { messageOf, OperatorError } from "../core/errors.ts";
 import { MAX_BUNDLE_LENGTH } from "../spiffe/bundle.ts";
 import { DISCOVERY_PATHS } from "./discovery-routes.ts";
@@ -23,7 +23,7 @@ const DEADLINE: Milliseconds = milliseconds(3000);
 
 export function documentClient({ clock, trust }: DocumentClientOptions): ReplicaDocuments {
   return {
-    fetch: async (endpoint) => {
+    fetch: async (endpoint, signal) => {
       const { ca, serverName } = trust();
       const agent = new Agent({
         ca,
@@ -34,7 +34,8 @@ export function documentClient({ clock, trust }: DocumentClientOptions): Replica
       });
       const scope = new AbortController();
       const limit = new AbortController();
-      void clock.sleep(DEADLINE, scope.signal).then(() => scope.signal.aborted || limit.abort());
+      const over = clock.sleep(DEADLINE, AbortSignal.any([scope.signal, signal]));
+      void over.then(() => scope.signal.aborted || limit.abort());
       const get = (path: string): Promise<string> =>
         fetchText({
           ...addressOf(endpoint),
@@ -47,6 +48,7 @@ export function documentClient({ clock, trust }: DocumentClientOptions): Replica
         const bundleJson = await get(DISCOVERY_PATHS.bundle);
         return { bundleJson, jwksJson: await get(DISCOVERY_PATHS.jwks) };
       } catch (cause) {
+        throwIfAborted(signal);
         const problem = limit.signal.aborted ? `no answer within ${DEADLINE / 1000} s` : messageOf(cause);
         throw new OperatorError("STORAGE_FAILED", `${nameOf(endpoint)}: ${problem}`, {
           retryable: true,

@@ -191,13 +191,15 @@ export class Cluster implements DesiredState, RotationRequests {
     return this.#selected;
   }
 
-  async secretValue(namespace: string, name: string, key: string): Promise<Secret | undefined> {
+  async secretValue(
+    namespace: string,
+    name: string,
+    key: string,
+    signal: AbortSignal,
+  ): Promise<Secret | undefined> {
     const path = objectPath(SECRETS, { namespace, name });
     try {
-      const { body } = await this.#options.client.request<KubeObject>(
-        { method: "GET", path },
-        new AbortController().signal,
-      );
+      const { body } = await this.#options.client.request<KubeObject>({ method: "GET", path }, signal);
       const content = secretContent(body);
       const value = Object.hasOwn(content, key) ? content[key] : undefined;
       return value === undefined ? undefined : new Secret(Buffer.from(value).toString("utf8"));

@@ -7,6 +7,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { KubeConfig } from "@kubernetes/client-node";
+import { milliseconds } from "../core/brand.ts";
 import { digest } from "../core/digest.ts";
 import { messageOf, OperatorError, quoted } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
@@ -33,10 +34,20 @@ export interface Connection {
   credentials(isRejected: boolean): Promise<Credentials>;
 }
 
+/** One that is under way. */
+interface Reading {
+  /** On the monotonic clock. */
+  readonly at: number;
+  readonly isRejected: boolean;
+  readonly credentials: Promise<Credentials>;
+}
+
 /** In every pod. */
 const POD_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount";
 /** Files are looked at again after this long: the kubelet renews a token when a fifth of its life is left. */
 const REREAD_AFTER_MS = 30_000;
+/** A plugin that has said nothing for longer has no answer; who asks later begins anew. */
+const HUNG_AFTER = milliseconds(60_000);
 
 export interface ConnectionOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -79,23 +90,40 @@ function podConnection(host: string, port: string, options: ConnectionOptions): 
   };
 }
 
-/** What was read lately, or is read anew; what cannot be read any more stays as it was: the server decides on it. */
+/**
+ * What was read lately, or is read anew, once for all who ask meanwhile; what cannot be read any more stays as it was: the server
+ * decides on it.
+ */
 function remembering(
   read: (isRejected: boolean) => Promise<Credentials>,
   monotonic: () => number,
 ): Connection["credentials"] {
   let known: { readonly at: number; readonly credentials: Credentials } | undefined;
-  return async (isRejected) => {
-    if (known !== undefined && !isRejected && monotonic() - known.at <= REREAD_AFTER_MS)
-      return known.credentials;
-    const at = monotonic();
+  let pending: Reading | undefined;
+  const readAnew = async (isRejected: boolean, at: number): Promise<Credentials> => {
     try {
-      known = { at, credentials: await read(isRejected) };
+      const credentials = await read(isRejected);
+      // What was given up may end after what was begun later.
+      if (known === undefined || known.at <= at) known = { at, credentials };
     } catch (error) {
       if (known === undefined) throw error;
-      known = { ...known, at };
+      known = { ...known, at: Math.max(known.at, at) };
     }
     return known.credentials;
+  };
+  return async (isRejected) => {
+    const at = monotonic();
+    if (known !== undefined && !isRejected && at - known.at <= REREAD_AFTER_MS) return known.credentials;
+    // What was begun before a token was refused may bring that same token.
+    const shared = isRejected && pending?.isRejected === false ? undefined : pending;
+    if (shared !== undefined && at - shared.at <= HUNG_AFTER) return shared.credentials;
+    const reading = { at, isRejected, credentials: readAnew(isRejected, at) };
+    pending = reading;
+    try {
+      return await reading.credentials;
+    } finally {
+      if (pending === reading) pending = undefined;
+    }
   };
 }
 

@@ -3,14 +3,14 @@
  * socket for each watch. HTTP/1.1, so that `--goaway-chance` of the server, which is for HTTP/2, never touches them.
  */
 
-import type { ClientRequest, IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { Agent, type AgentOptions, request as httpsRequest, type RequestOptions } from "node:https";
 import type { Socket } from "node:net";
 import { type Milliseconds, milliseconds } from "../core/brand.ts";
-import type { Clock } from "../core/clock.ts";
-import { throwIfAborted } from "../core/clock.ts";
+import { type Clock, throwIfAborted } from "../core/clock.ts";
 import { messageOf, OperatorError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
+import { unlessAborted } from "../core/unless-aborted.ts";
 import {
   type KubeClient,
   type KubeRequest,
@@ -74,8 +74,6 @@ interface Until {
 
 export class Transport implements KubeClient {
   readonly #options: TransportOptions;
-  /** Sockets whose handshake is done. */
-  readonly #connected = new WeakSet<Socket>();
   #pools: Pools | undefined;
 
   constructor(options: TransportOptions) {
@@ -136,9 +134,8 @@ export class Transport implements KubeClient {
   }
 
   async #attempt<T>(request: KubeRequest, isRejected: boolean, until: Until): Promise<KubeResponse<T>> {
-    const { connection } = this.#options;
     return this.#observed(request, until, async (answered) => {
-      const credentials = await connection.credentials(isRejected);
+      const credentials = await this.#credentials(request, isRejected, until);
       const agent = this.#poolsFor(credentials)[request.lane ?? "default"];
       const response = await this.#send(request, { credentials, agent, until });
       const status = answered(response);
@@ -151,11 +148,10 @@ export class Transport implements KubeClient {
 
   /** The answer with its head read; its events are still to come. */
   async #openWatch(request: KubeRequest, signal: AbortSignal): Promise<IncomingMessage> {
-    const { connection } = this.#options;
     using limit = this.#limit(DEADLINE);
     const until = { signal, limit: limit.signal };
     return await this.#observed(request, until, async (answered) => {
-      const credentials = await connection.credentials(false);
+      const credentials = await this.#credentials(request, false, until);
       const agent = new Agent({ ...tlsOptions(credentials), keepAlive: false, maxCachedSessions: 0 });
       const response = await this.#send(request, { credentials, agent, until });
       const status = answered(response);
@@ -164,9 +160,18 @@ export class Transport implements KubeClient {
         return response;
       }
       // Who opens it anew does it with a token that was read again.
-      if (status === 401) await connection.credentials(true);
+      if (status === 401) await this.#credentials(request, true, until);
       throw apiError(response, await readBody(response), request);
     });
+  }
+
+  /** As long as the request may take and no longer: a plugin of a kubeconfig may hang. */
+  async #credentials(request: KubeRequest, isRejected: boolean, until: Until): Promise<Credentials> {
+    const asked = this.#options.connection.credentials(isRejected);
+    const credentials = await unlessAborted(asked, until.signal, until.limit);
+    if (credentials !== undefined) return credentials;
+    throwIfAborted(until.signal);
+    throw unreachableServer(new Error("deadline exceeded, the kubeconfig gave no credentials"), request);
   }
 
   async #observed<R>(
@@ -233,7 +238,7 @@ export class Transport implements KubeClient {
         if (signal.aborted) stop();
         signal.addEventListener("abort", stop, { once: true });
       }
-      this.#whenConnected(outgoing, () => {
+      const send = (): void => {
         try {
           // Again: it may have waited long for one of the sockets, or for its handshake.
           request.fence?.();
@@ -241,6 +246,12 @@ export class Transport implements KubeClient {
         } catch (error) {
           outgoing.destroy(error as Error);
         }
+      };
+      outgoing.once("socket", (socket) => {
+        // One that was made for a request which was given up has gone to the pool, and may have ended its handshake there.
+        const { secureConnecting } = socket as Socket & { readonly secureConnecting?: boolean };
+        if (secureConnecting === true) socket.once("secureConnect", send);
+        else send();
       });
       outgoing.on("response", (response) => {
         // Until the body is read the signals still count; a watch takes its own from here.
@@ -249,17 +260,6 @@ export class Transport implements KubeClient {
         resolve(response);
       });
       outgoing.on("error", fail);
-    });
-  }
-
-  /** Calls `send` once the request has a socket that is ready to take it; nothing is written before. */
-  #whenConnected(outgoing: ClientRequest, send: () => void): void {
-    outgoing.once("socket", (socket) => {
-      if (this.#connected.has(socket)) return send();
-      socket.once("secureConnect", () => {
-        this.#connected.add(socket);
-        send();
-      });
     });
   }
 

@@ -26,12 +26,15 @@ export interface LoggerOptions {
   readonly format: LogFormat;
   /** With format pretty. Default false; `usesColour` decides it for a terminal. */
   readonly colour?: boolean;
-  /** Takes each line, its end included. Default: standard error, written before the call returns. */
+  /** Takes each line, its end included. Default: standard error, written before the call returns where it can be. */
   readonly write?: (line: string) => void;
 }
 
+/** Characters that are kept while they cannot be written: about a thousand lines. */
+const MAX_KEPT = 262_144;
+
 export function createLogger(options: LoggerOptions): Logger {
-  const sink = options.write === undefined ? destination({ dest: 2, sync: true }) : { write: options.write };
+  const sink = options.write === undefined ? standardError() : { write: options.write };
   const stream = options.format === "json" ? sink : prettyStream(sink, options.colour ?? false);
   const isDebug = options.level === "debug";
   const pinoOptions: PinoOptions = {
@@ -81,6 +84,18 @@ function isErrorLike(value: unknown): value is Error {
   return (
     typeof value === "object" && value !== null && "message" in value && typeof value.message === "string"
   );
+}
+
+/**
+ * What cannot be logged must not stop what is logged: on a full disk lines are kept, and tried again with the next one. (For a
+ * pipe that nobody reads any more pino itself gives up.)
+ */
+function standardError(): { write: (line: string) => unknown } {
+  const stream = destination({ dest: 2, sync: true, maxLength: MAX_KEPT });
+  stream.on("error", () => {});
+  // For a line that there is no room for what is kept would not be tried again either, and nothing logged any more.
+  stream.on("drop", () => stream.write(""));
+  return stream;
 }
 
 function prettyStream(

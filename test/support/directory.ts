@@ -78,8 +78,11 @@ export class RecordedChanges implements Changes {
   trustDomain = 0;
   rotations = 0;
   namespaces = 0;
+  /** What whoever is told of changed identities throws. */
+  failing: Error | undefined;
 
   async identitiesChanged(keys: readonly string[]): Promise<void> {
+    if (this.failing !== undefined) throw this.failing;
     this.identities.push(...keys);
   }
   trustDomainChanged(): void {

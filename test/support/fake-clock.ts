@@ -9,6 +9,8 @@ interface Sleeper {
 /** A clock that stands still until the test moves it. */
 export class FakeClock implements Clock {
   #now: number;
+  /** By how much the wall clock is ahead of what timers have seen. */
+  #slept = 0;
   #sleepers: Sleeper[] = [];
 
   constructor(now = 1_800_000_000) {
@@ -16,7 +18,7 @@ export class FakeClock implements Clock {
   }
 
   now(): Seconds {
-    return seconds(Math.floor(this.#now));
+    return seconds(Math.floor(this.#now + this.#slept));
   }
 
   monotonic(): Milliseconds {
@@ -48,6 +50,11 @@ export class FakeClock implements Clock {
     }
     this.#now = end;
     await settle();
+  }
+
+  /** Puts the wall clock forward alone, as while a machine is asleep: timers go on where they were. */
+  suspend(length: number): void {
+    this.#slept += length;
   }
 
   /** Sets the wall clock without waking anyone: a clock step. */

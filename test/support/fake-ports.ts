@@ -12,6 +12,7 @@ import type {
   SecretChange,
   StatusWriter,
 } from "../../src/controller/ports.ts";
+import { throwIfAborted } from "../../src/core/clock.ts";
 import { OperatorError } from "../../src/core/errors.ts";
 import type { Secret } from "../../src/core/secret.ts";
 import { type Content, observeConfigMap, observeSecret } from "../../src/reconcile/facts.ts";
@@ -106,7 +107,13 @@ export class FakeWorld implements DesiredState, ObservedState, Applier, StatusWr
   bundleNamespaces(): readonly string[] {
     return this.namespaces;
   }
-  async secretValue(namespace: string, name: string, key: string): Promise<Secret | undefined> {
+  async secretValue(
+    namespace: string,
+    name: string,
+    key: string,
+    signal: AbortSignal,
+  ): Promise<Secret | undefined> {
+    throwIfAborted(signal);
     return this.passwords.get(`${namespace}/${name}/${key}`);
   }
 

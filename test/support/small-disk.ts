@@ -3,7 +3,8 @@
  */
 
 import { execFileSync } from "node:child_process";
-import { closeSync, fsyncSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 export interface SmallDisk extends Disposable {
@@ -33,14 +34,15 @@ export function mountSmallDisk(path: string): SmallDisk {
 }
 
 /** Whether this user may mount. */
-export function canMount(path: string): boolean {
+export function mayMount(): boolean {
+  const scratch = mkdtempSync(join(tmpdir(), "meshid-mount-"));
   try {
-    mountSmallDisk(path)[Symbol.dispose]();
+    mountSmallDisk(join(scratch, "disk"))[Symbol.dispose]();
     return true;
   } catch {
     return false;
   } finally {
-    rmSync(path, { recursive: true, force: true });
+    rmSync(scratch, { recursive: true, force: true });
   }
 }
 

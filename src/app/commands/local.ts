@@ -48,7 +48,8 @@ export async function openLocal(local: Local, config: LocalConfig): Promise<Stat
   const lock = lockState(config.state);
   try {
     await local.directory.load();
-    await local.brought.refresh();
+    // Files: nothing to wait for.
+    await local.brought.refresh(new AbortController().signal);
     await local.authority.open();
     local.directory.adopt();
     rememberOut(config.state, config.out);

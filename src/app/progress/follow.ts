@@ -7,6 +7,7 @@ import { type Milliseconds, milliseconds, type Seconds } from "../../core/brand.
 import { toRfc3339 } from "../../core/clock.ts";
 import { parseDuration } from "../../core/duration.ts";
 import { isOperatorError, messageOf } from "../../core/errors.ts";
+import { unlessAborted } from "../../core/unless-aborted.ts";
 import type { Io } from "../io.ts";
 import { flagOf, type GivenOptions, textOf } from "../options.ts";
 import { type Display, makeDisplay, type Shown } from "./display.ts";
@@ -96,22 +97,6 @@ async function lookOnce(look: () => Promise<Progress>): Promise<Seen> {
   } catch (error) {
     if (!isOperatorError(error, "CLUSTER_UNREACHABLE")) throw error;
     return { progress: { isDone: false, text: messageOf(error) }, error };
-  }
-}
-
-/** Undefined as soon as `signal` aborts, whatever becomes of `work`. */
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
-  const done = new AbortController();
-  const aborted = new Promise<undefined>((resolve) => {
-    if (signal.aborted) resolve(undefined);
-    signal.addEventListener("abort", () => resolve(undefined), { once: true, signal: done.signal });
-  });
-  // Nobody waits any more for what is given up: its failure is nobody's either.
-  work.catch(() => {});
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    done.abort();
   }
 }
 

@@ -96,7 +96,7 @@ describe("meshid local with a CA of one's own", () => {
   });
 
   it("follows another CA as a rotation: published, observed, given time, and only then used", async () => {
-    await work.put("td.yaml", trustDomainYaml(`{authority: ${SECRET}, rotation: {propagation: 10m}}`));
+    await work.put("td.yaml", trustDomainYaml(`{authority: ${SECRET}, rotation: {propagation: 40s}}`));
     await bring(opensslCa("one").files);
     run();
     await until("the first leaf", issuerOfLeaf);

@@ -4,11 +4,14 @@ import { Authority, type RotationOutcome } from "../../../src/authority/authorit
 import type { ExternalFiles } from "../../../src/authority/external-authority.ts";
 import type { AuthorityPolicy } from "../../../src/authority/policy.ts";
 import { seconds } from "../../../src/core/brand.ts";
+import { throwIfAborted } from "../../../src/core/clock.ts";
+import { OperatorError } from "../../../src/core/errors.ts";
 import { Secret } from "../../../src/core/secret.ts";
 import type { TrustDomainPolicy } from "../../../src/registration/trust-domain-policy.ts";
 import { time } from "../../../src/x509/asn1.ts";
 import { MemoryStores, POLICY } from "../../support/authority-fakes.ts";
 import { DAY, type Forgery, NOW, TRUST_DOMAIN } from "../../support/certificates.ts";
+import { codeOf } from "../../support/errors.ts";
 import {
   authority,
   type ExternalChain,
@@ -20,6 +23,8 @@ import {
 import { FakeClock } from "../../support/fake-clock.ts";
 import { fakeRandom } from "../../support/fake-random.ts";
 
+const NEVER = new AbortController().signal;
+
 describe("BroughtCa", () => {
   let keys: ExternalKeys;
   let chain: ExternalChain;
@@ -29,6 +34,9 @@ describe("BroughtCa", () => {
   let source: "Secret" | "Internal";
   let brought: BroughtCa;
   let problems: string[];
+  /** What each reading of a value ends with, where it fails. */
+  let failure: OperatorError | undefined;
+  let readings: number;
 
   beforeAll(async () => {
     keys = await externalKeys();
@@ -39,11 +47,15 @@ describe("BroughtCa", () => {
     clock = new FakeClock(NOW);
     source = "Secret";
     problems = [];
+    [failure, readings] = [undefined, 0];
     const other = authority({ signer: { key: keys.middle }, key: keys.middle, subject: "other" });
     files = externalFiles(chain, keys, { roots: chain.root.pem() + other.pem() });
     brought = new BroughtCa({
       desired: {
-        secretValue: async (_namespace, _name, key) => {
+        secretValue: async (_namespace, _name, key, signal) => {
+          readings += 1;
+          throwIfAborted(signal);
+          if (failure !== undefined) throw failure;
           if (files === undefined) return undefined;
           if (key === "tls.key") return files.key;
           return new Secret(key === "tls.crt" ? files.certificate : files.roots);
@@ -64,7 +76,7 @@ describe("BroughtCa", () => {
 
   const refresh = async (): Promise<void> => {
     await clock.advance(60);
-    await brought.refresh();
+    await brought.refresh(NEVER);
   };
 
   it("takes no root away from those who need it because the Secret is gone for a moment, or holds a slip", async () => {
@@ -87,6 +99,24 @@ describe("BroughtCa", () => {
     source = "Internal";
     await refresh();
     expect(brought.otherRoots).toEqual([]);
+  });
+
+  it("reads once more what does not fit together, and not what cannot be read at all", async () => {
+    files = undefined;
+    await refresh();
+    expect(readings).toBe(2);
+    failure = new OperatorError("STORAGE_FAILED", "no answer", { retryable: true });
+    await refresh();
+    expect([readings, brought.problem]).toEqual([3, "no answer"]);
+  });
+
+  it("ends where it is when it is told to stop, and what was read before is as good as it was", async () => {
+    await refresh();
+    await clock.advance(60);
+    readings = 0;
+    expect(await codeOf(brought.refresh(AbortSignal.abort()))).toBe("ABORTED");
+    expect([readings, brought.problem]).toEqual([1, undefined]);
+    expect(brought.current()?.authority).toBeDefined();
   });
 
   it("goes on with what was good before it was away, however little life is left", async () => {

@@ -1,25 +1,13 @@
-import {
-  lstatSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { lstatSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
 import { writeNewFile } from "../../../src/app/recovery/new-file.ts";
 import { isOperatorError, messageOf } from "../../../src/core/errors.ts";
 import { systemRandom } from "../../../src/core/random.ts";
 import { scratch } from "../../support/directory.ts";
-import { canMount, mountSmallDisk } from "../../support/small-disk.ts";
+import { mayMount, mountSmallDisk } from "../../support/small-disk.ts";
 
-const somewhere = mkdtempSync(join(tmpdir(), "meshid-mount-"));
-const itWithDisk = canMount(join(somewhere, "disk")) ? it : it.skip;
-rmSync(somewhere, { recursive: true });
+const itWithDisk = mayMount() ? it : it.skip;
 
 /** As a file system without hard links answers. */
 function noLinks(): never {

@@ -1,7 +1,8 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
-import { OnRenew } from "../../../src/app/on-renew.ts";
+import { OnRenew, type OnRenewOptions } from "../../../src/app/on-renew.ts";
+import { milliseconds } from "../../../src/core/brand.ts";
 import type { ServiceIdentity } from "../../../src/registration/service-identity.ts";
 import { scratch } from "../../support/directory.ts";
 import { until } from "../../support/local-process.ts";
@@ -26,11 +27,12 @@ describe("--on-renew", () => {
   afterEach(() => place[Symbol.dispose]());
 
   const at = (name: string): string => join(place.dir, name);
-  const hook = (command: string): OnRenew =>
+  const hook = (command: string, options: Partial<OnRenewOptions> = {}): OnRenew =>
     new OnRenew({
       command,
       out: "/out",
       env: { ...process.env, LOG: at("log"), GATE: at("gate") },
+      ...options,
       onError: ({ metadata }, message) => errors.push(`${metadata.name}: ${message}`),
     });
   const logged = (): readonly string[] =>
@@ -71,5 +73,19 @@ describe("--on-renew", () => {
     renew.changed(identityOf("a"));
     await renew.idle();
     expect(errors).toEqual([message]);
+  });
+
+  it("tells of a command that cannot be started", async () => {
+    const renew = hook("true", { env: { LARGE: "x".repeat(3_000_000) } });
+    renew.changed(identityOf("a"));
+    await renew.idle();
+    expect(errors).toEqual([expect.stringContaining("spawn E2BIG")]);
+  });
+
+  it("kills a command that takes too long, whatever that makes of a polite word", async () => {
+    const renew = hook("trap '' TERM; while :; do sleep 0.1; done", { timeout: milliseconds(300) });
+    renew.changed(identityOf("a"));
+    await renew.idle();
+    expect(errors).toEqual(["a: ended with SIGKILL"]);
   });
 });

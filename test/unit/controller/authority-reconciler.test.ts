@@ -6,7 +6,7 @@ import { AuthorityReconciler } from "../../../src/controller/authority-reconcile
 import { BundleReconciler } from "../../../src/controller/bundle-reconciler.ts";
 import { Refusals } from "../../../src/controller/refusals.ts";
 import { seconds } from "../../../src/core/brand.ts";
-import { toRfc3339 } from "../../../src/core/clock.ts";
+import { throwIfAborted, toRfc3339 } from "../../../src/core/clock.ts";
 import { OperatorError } from "../../../src/core/errors.ts";
 import type { X509Status } from "../../../src/registration/service-identity.ts";
 import { trustDomainPolicy } from "../../../src/registration/trust-domain-policy.ts";
@@ -15,6 +15,7 @@ import type { KeyId } from "../../../src/x509/keys.ts";
 import type { CertificatePem } from "../../../src/x509/pem.ts";
 import { MemoryStores, POLICY, START } from "../../support/authority-fakes.ts";
 import { makePki } from "../../support/certificates.ts";
+import { codeOf } from "../../support/errors.ts";
 import { FakeClock, settle } from "../../support/fake-clock.ts";
 import { FakeWorld } from "../../support/fake-ports.ts";
 import { fakeRandom } from "../../support/fake-random.ts";
@@ -31,6 +32,7 @@ describe("AuthorityReconciler", () => {
   /** In their order: `published`, `looked`, the steps. */
   let order: string[];
   let errors: unknown[];
+  let rounds: number;
   let asked: Partial<Record<AuthorityKind, string>>;
   let lacking: readonly string[];
   let distrusted: ReadonlySet<string>;
@@ -45,7 +47,7 @@ describe("AuthorityReconciler", () => {
     refusals = new Refusals(clock);
     stores = new MemoryStores();
     const { journalStore, keyStore } = stores;
-    [order, errors, asked, lacking, specProblem] = [[], [], {}, [], undefined];
+    [order, errors, rounds, asked, lacking, specProblem] = [[], [], 0, {}, [], undefined];
     distrusted = new Set();
     otherRoots = [];
     const authorityPolicy = { ...POLICY, crossSignRoots: true };
@@ -80,7 +82,7 @@ describe("AuthorityReconciler", () => {
       },
       requests: { pending: () => asked, distrusted: () => distrusted },
       brought: {
-        refresh: async () => {},
+        refresh: async (signal) => throwIfAborted(signal),
         get otherRoots() {
           return otherRoots;
         },
@@ -94,7 +96,7 @@ describe("AuthorityReconciler", () => {
       specProblem: () => specProblem,
       onPublished: () => order.push("published"),
       onStep: ({ step }) => order.push(step.step),
-      onRound: () => {},
+      onRound: () => void rounds++,
       onError: (error) => errors.push(error),
     });
   });
@@ -128,6 +130,11 @@ describe("AuthorityReconciler", () => {
       await reconcile();
       expect(roots()).toBe(count);
     }
+  });
+
+  it("reads nothing of a CA from elsewhere once it is told to stop", async () => {
+    expect(await codeOf(reconciler.reconcile(AbortSignal.abort()))).toBe("ABORTED");
+    expect(world.calls).toEqual([]);
   });
 
   it("reports where each key stands, once", async () => {
@@ -360,6 +367,18 @@ describe("AuthorityReconciler", () => {
     await clock.advance(2);
     expect(states("Issuing")).toEqual(["Active"]);
     reconciler.wake();
+    await eventually(() => states("Issuing"), ["Active", "Prepared"], 0);
+    stop.abort();
+    await running;
+  });
+
+  it("takes within a minute the step that came due while the machine was asleep, and does nothing before", async () => {
+    const stop = new AbortController();
+    const running = reconciler.run(stop.signal, NEVER);
+    await clock.advance(600);
+    expect(rounds).toBe(1);
+    clock.suspend(3000);
+    await clock.advance(60);
     await eventually(() => states("Issuing"), ["Active", "Prepared"], 0);
     stop.abort();
     await running;

@@ -85,6 +85,18 @@ describe("Claims", () => {
     expect(conflict("b")).toBeUndefined();
   });
 
+  it("hands on what was left when the record could not be saved, once it can", async () => {
+    world.want("a", { serviceAccountName: "pay" }, at(1));
+    world.want("b", { serviceAccountName: "pay" }, at(2));
+    await claims.open();
+    world.wanted.delete("shop/a");
+    store.failing = true;
+    await expect(claims.update(["shop/a"])).rejects.toMatchObject({ code: "STORAGE_FAILED" });
+    store.failing = false;
+    expect(await claims.update(["shop/a"])).toEqual(["shop/a", "shop/b"]);
+    expect([...store.stored]).toEqual([["shop/pay", "b-uid"]]);
+  });
+
   it("saves nothing when nothing moved", async () => {
     world.want("a", {}, at(1));
     await claims.open();

@@ -7,6 +7,7 @@ import { Refusals } from "../../../src/controller/refusals.ts";
 import { withReplicas } from "../../../src/controller/replica-observer.ts";
 import { OperatorError } from "../../../src/core/errors.ts";
 import { MemoryStores, POLICY, START } from "../../support/authority-fakes.ts";
+import { codeOf } from "../../support/errors.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { fakeRandom } from "../../support/fake-random.ts";
 
@@ -26,6 +27,9 @@ describe("an observer with the replicas of meshid", () => {
   let listing: () => Promise<readonly ReplicaEndpoint[]>;
   let refusals: Refusals;
   let atOnce: number;
+  /** How many were asked. */
+  let asked: number;
+  let stop: AbortController;
 
   beforeAll(async () => {
     const { journalStore, keyStore } = new MemoryStores();
@@ -54,7 +58,8 @@ describe("an observer with the replicas of meshid", () => {
       ["b", () => current],
     ]);
     listing = async () => [...served.keys()].map((name) => ({ name, address: "10.0.0.1", port: 8443 }));
-    atOnce = 0;
+    [atOnce, asked] = [0, 0];
+    stop = new AbortController();
   });
 
   const look = (...lacking: readonly string[]): Promise<Observation> => {
@@ -65,6 +70,7 @@ describe("an observer with the replicas of meshid", () => {
       },
     };
     const fetch = async ({ name }: ReplicaEndpoint): Promise<Served> => {
+      asked += 1;
       atOnce = Math.max(atOnce, ++running);
       await new Promise((resolve) => setImmediate(resolve));
       running -= 1;
@@ -74,7 +80,9 @@ describe("an observer with the replicas of meshid", () => {
     };
     const endpoints = { place: "Service ops/meshid", list: () => listing() };
     const { trustDomain } = POLICY;
-    return withReplicas(others, { endpoints, documents: { fetch }, trustDomain, refusals }).look(prepared);
+    const { signal } = stop;
+    const documents = { fetch };
+    return withReplicas(others, { endpoints, documents, trustDomain, refusals, signal }).look(prepared);
   };
   /** By kind of the keys that were looked for. */
   const lackingIn = ({ lacking }: Observation): unknown =>
@@ -139,6 +147,22 @@ describe("an observer with the replicas of meshid", () => {
     listing = () => Promise.reject(aborted);
     await expect(look()).rejects.toBe(aborted);
   });
+
+  it.each([
+    ["has its answer", () => current],
+    ["has none", () => undefined],
+  ])(
+    "asks no further replica when it is told to stop while one %s, and blames none for it",
+    async (_, answer) => {
+      for (let index = 0; index < 30; index++) served.set(`r-${index}`, () => current);
+      served.set("a", () => {
+        stop.abort();
+        return answer();
+      });
+      expect(await codeOf(look())).toBe("ABORTED");
+      expect([asked, refusals.size]).toEqual([8, 0]);
+    },
+  );
 
   it("asks eight of many at once", async () => {
     for (let index = 0; index < 30; index++) served.set(`r-${index}`, () => current);

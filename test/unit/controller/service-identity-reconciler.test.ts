@@ -7,11 +7,15 @@ import { RewriteGuard } from "../../../src/controller/rewrite-guard.ts";
 import { ServiceIdentityReconciler } from "../../../src/controller/service-identity-reconciler.ts";
 import { OperatorError } from "../../../src/core/errors.ts";
 import { Secret } from "../../../src/core/secret.ts";
+import type { ServiceIdentitySpec } from "../../../src/registration/service-identity.ts";
 import { trustDomainPolicy } from "../../../src/registration/trust-domain-policy.ts";
 import { MemoryStores, POLICY, START } from "../../support/authority-fakes.ts";
+import { codeOf } from "../../support/errors.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { FakeWorld } from "../../support/fake-ports.ts";
 import { fakeRandom } from "../../support/fake-random.ts";
+
+type X509Spec = NonNullable<ServiceIdentitySpec["x509"]>;
 
 const NEVER = new AbortController().signal;
 const TLS = { kind: "Secret", namespace: "shop", name: "a-tls" } as const;
@@ -339,7 +343,7 @@ describe("ServiceIdentityReconciler", () => {
     const jwt = { tokens: [{ audience: "x" }] };
     const ended = Promise.withResolvers<void>();
     const crowd = (): readonly Promise<void>[] =>
-      [1, 2].map(() => keyTurns.take("shop", () => ended.promise));
+      [1, 2].map(() => keyTurns.take("shop", () => ended.promise, NEVER));
     const before = crowd();
     world.want("a", { x509 }, { generation: 1 });
     expect(await reconcile()).toEqual({ requeueAt: START + 60 });
@@ -350,7 +354,7 @@ describe("ServiceIdentityReconciler", () => {
     await reconcile();
     const first = serial();
     const never = Promise.withResolvers<void>();
-    for (let times = 0; times < 2; times++) void keyTurns.take("shop", () => never.promise);
+    for (let times = 0; times < 2; times++) void keyTurns.take("shop", () => never.promise, NEVER);
     clock.jump(60);
     world.want("a", { x509, jwt }, { annotations: { "meshid.dev/renew": "1" }, generation: 1 });
     expect((await reconcile()).requeueAt).toBe(START + 120);
@@ -400,6 +404,20 @@ describe("ServiceIdentityReconciler", () => {
     world.passwords.set("shop/p12/password", new Secret("x".repeat(1024)));
     await reconcile();
     expect(world.condition("a", "X509Issued")).toBe("True Issued");
+  });
+
+  it.each<readonly [string, X509Spec]>([
+    [
+      "reads no password",
+      { formats: ["PKCS12"], pkcs12: { passwordSecretRef: { name: "p12", key: "password" } } },
+    ],
+    ["makes no RSA key", { keyAlgorithm: "RSA-2048" }],
+  ])("%s once it is told to stop", async (_what, x509) => {
+    world.want("a", { x509 });
+    world.passwords.set("shop/p12/password", new Secret("first"));
+    await claims.update(["shop/a"]);
+    expect(await codeOf(reconciler.reconcile("shop/a", AbortSignal.abort()))).toBe("ABORTED");
+    expect(world.calls).toEqual([]);
   });
 
   it("lets no private key and no token out but into the Secrets", async () => {

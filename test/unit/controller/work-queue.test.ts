@@ -67,14 +67,14 @@ describe("WorkQueue", () => {
     for (let times = 0; times < 5000; times++) {
       queue.add("a/often");
       expect(await queue.take(stop.signal)).toBe("a/often");
-      queue.addAt("a/often", seconds(clock.now() + 7_000_000 + times));
+      queue.addAt("a/often", seconds(clock.now() + 70_000 + times));
       queue.done("a/often");
     }
     expect(queue.delayed).toBeLessThan(1100);
     void queue.run(stop.signal);
     await clock.advance(6);
     expect(await takeAll(queue)).toEqual(["a/once"]);
-    await clock.advance(7_010_000);
+    await clock.advance(80_000);
     expect(await takeAll(queue)).toEqual(["a/often"]);
   });
 
@@ -161,13 +161,16 @@ describe("WorkQueue", () => {
     expect(queue.depth).toBe(0);
   });
 
-  it("makes a key ready after the wall clock jumped over its instant", async () => {
+  it("makes a key ready within a minute after the machine was asleep beyond its instant", async () => {
     const queue = makeQueue({}, clock);
     void queue.run(stop.signal);
     queue.addAt("a/1", seconds(clock.now() + 86_400));
     await settle();
-    clock.jump(90_000);
-    await clock.advance(3600);
+    clock.suspend(72_000);
+    await clock.advance(60);
+    expect(queue.depth).toBe(0);
+    clock.suspend(14_400);
+    await clock.advance(60);
     expect(queue.depth).toBe(1);
   });
 

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import { milliseconds, seconds } from "../../../src/core/brand.ts";
-import { parseRfc3339, systemClock, throwIfAborted, toRfc3339 } from "../../../src/core/clock.ts";
+import { parseRfc3339, sleepUntil, systemClock, throwIfAborted, toRfc3339 } from "../../../src/core/clock.ts";
+import { FakeClock, settle } from "../../support/fake-clock.ts";
 
 describe("instants", () => {
   it("are written as Kubernetes writes them, and read back", () => {
@@ -54,6 +55,40 @@ describe("systemClock.sleep", () => {
     await over;
   });
 });
+
+describe("sleepUntil", () => {
+  const never = new AbortController().signal;
+
+  it("ends at the instant and not before", async () => {
+    const clock = new FakeClock();
+    let isOver = false;
+    void sleepUntil(clock, seconds(clock.now() + 200), never).then(() => (isOver = true));
+    await clock.advance(199);
+    expect(isOver).toBe(false);
+    await clock.advance(1);
+    expect(isOver).toBe(true);
+  });
+
+  it("ends within a minute after the machine was asleep beyond the instant", async () => {
+    const clock = new FakeClock();
+    let isOver = false;
+    void sleepUntil(clock, seconds(clock.now() + 36_000), never).then(() => (isOver = true));
+    await settle();
+    clock.suspend(72_000);
+    await clock.advance(60);
+    expect(isOver).toBe(true);
+  });
+
+  it("ends when it is told to stop, and for an instant that has passed", async () => {
+    const clock = new FakeClock();
+    const stop = new AbortController();
+    const sleeping = sleepUntil(clock, seconds(clock.now() + 200), stop.signal);
+    stop.abort();
+    await sleeping;
+    await sleepUntil(clock, clock.now(), never);
+  });
+});
+
 describe("throwIfAborted", () => {
   it("throws ABORTED with the reason, and only then", () => {
     throwIfAborted(new AbortController().signal);

@@ -1,10 +1,12 @@
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
 import { milliseconds } from "../../../src/core/brand.ts";
 import { systemClock } from "../../../src/core/clock.ts";
+import { OperatorError } from "../../../src/core/errors.ts";
 import { Secret } from "../../../src/core/secret.ts";
 import { keyOf } from "../../../src/directory/registry.ts";
+import type { ObjectRef } from "../../../src/reconcile/state.ts";
 import type { ServiceIdentity } from "../../../src/registration/service-identity.ts";
 import type { KeyId } from "../../../src/x509/keys.ts";
 import {
@@ -143,6 +145,31 @@ describe("a directory that is followed", () => {
     expect(payments().metadata.uid).toBe(uid);
     expect(started.changes.identities).toEqual([]);
   });
+
+  it("goes on while a link to itself is in the place of its own directory, until that is back", async () => {
+    await work.put("sub/orders.yaml", identityYaml("orders"));
+    await soon("orders", () => started.directory.identity("shop/orders") !== undefined);
+    renameSync(work.identities, join(work.dir, "away"));
+    symlinkSync(work.identities, work.identities);
+    await soon("the problem", () => started.directory.problems.length === 1);
+    rmSync(work.identities);
+    renameSync(join(work.dir, "away"), work.identities);
+    writeFileSync(at("payments.yaml"), identityYaml("payments", "{x509: {ttl: 2h}}"));
+    await until("the edit", async () => (ttl() === "2h" ? true : undefined));
+    await until("the end", async () => (started.directory.problems.length === 0 ? true : undefined));
+  });
+
+  it("tells again of what could not be taken up, though nobody touches a file", async () => {
+    started.changes.failing = new OperatorError("STORAGE_FAILED", "the disk is full", { retryable: true });
+    await work.put("orders.yaml", identityYaml("orders"));
+    await soon("the problem", () => started.directory.problems.length === 1);
+    expect(started.changes.identities).toEqual([]);
+    started.changes.failing = undefined;
+    await soon("orders", () => started.changes.identities.length > 0);
+    expect(started.changes.identities).toEqual(["shop/orders"]);
+    await soon("its end", () => started.directory.problems.length === 0);
+    expect(started.problems).toEqual([".: the disk is full"]);
+  });
 });
 
 describe("a directory", () => {
@@ -210,6 +237,34 @@ describe("a directory", () => {
     await using started = await startDirectory(work);
     await started.directory.collect(NEVER);
     expect(existsSync(started.directory.objects.pathOf(SECRET))).toBe(false);
+  });
+
+  it("removes what it can of those that are gone, and says of which it cannot", async () => {
+    const names = ["one", "two", "three"];
+    for (const name of names) await work.put(`${name}.yaml`, identityYaml(name));
+    const refOf = (name: string): ObjectRef => ({ kind: "Secret", namespace: "shop", name: `${name}-tls` });
+    {
+      await using started = await startDirectory(work);
+      const { directory } = started;
+      for (const name of names) {
+        const uid = directory.identity(`shop/${name}`)?.metadata.uid ?? "";
+        await directory.objects.apply(secretOf({ name, uid }, { "tls.key": "a" }, refOf(name)), NEVER);
+      }
+    }
+    for (const name of names) rmSync(join(work.identities, `${name}.yaml`));
+    await using started = await startDirectory(work);
+    const { objects } = started.directory;
+    const left = (): readonly string[] => names.filter((name) => existsSync(objects.pathOf(refOf(name))));
+    const inTheWay = join(objects.pathOf(refOf("one")), "..data/theirs");
+    mkdirSync(inTheWay);
+    await started.directory.collect(NEVER);
+    expect(left()).toEqual(["one"]);
+    expect(started.directory.problems).toMatchObject([{ message: expect.stringContaining("one-tls") }]);
+    expect(readFileSync(join(work.state, "objects.json"), "utf8").match(/isRemoved/g)).toHaveLength(1);
+    rmSync(inTheWay, { recursive: true });
+    await started.directory.collect(NEVER);
+    expect(left()).toEqual([]);
+    expect(started.directory.problems).toEqual([]);
   });
 
   it("has evidence of an authority in what is published, and none in keys alone", async () => {

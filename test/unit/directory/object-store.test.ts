@@ -33,7 +33,9 @@ import {
 import { codeOf } from "../../support/errors.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { fakeRandom } from "../../support/fake-random.ts";
+import { mayMount, mountSmallDisk } from "../../support/small-disk.ts";
 
+const itWithMount = mayMount() ? it : it.skip;
 const PAIR = { "tls.crt": "crt-1", "tls.key": "key-1" };
 const NEXT = { "tls.crt": "crt-2", "tls.key": "key-2" };
 const DOCUMENTS = { "ca.crt": "pem", "bundle.json": "{}", "jwks.json": "{}" };
@@ -411,11 +413,39 @@ describe("an object store", () => {
       expect(shownIn(at("payments-tls"))).toEqual({ "tls.key": "theirs" });
     });
 
+    it("goes on with the others where one cannot be mended, and says which", async () => {
+      const other = { ...SECRET, name: "orders-tls" };
+      await store.apply(secretOf("uid-2", PAIR, other), NEVER);
+      // A key of this name would need a link in the place of the volume's own.
+      writeFileSync(at("payments-tls", revision(), "..data"), "theirs");
+      rmSync(at("orders-tls/tls.key"));
+      for (let times = 0; times < 2; times++) {
+        await expect(sweep()).rejects.toMatchObject({
+          code: "STORAGE_FAILED",
+          message: expect.stringContaining("payments-tls"),
+        });
+      }
+      expect(shownIn(at("orders-tls"))).toEqual(PAIR);
+      expect(changes.outputs).toEqual(["Secret shop/orders-tls of uid-2"]);
+    });
+
     it("ends early when it is told to stop", async () => {
       rmSync(at(), { recursive: true });
       await store.sweep(changes, async () => {}, AbortSignal.abort());
       expect(changes.outputs).toEqual([]);
     });
+  });
+
+  itWithMount("finishes a removal that was given up half-way", async () => {
+    await apply("uid-1", PAIR);
+    {
+      using _inTheWay = mountSmallDisk(at("payments-tls/..0"));
+      expect(await codeOf(store.prune(SECRET, "uid-1"))).toBe("STORAGE_FAILED");
+      expect(shownIn(at("payments-tls"))).toEqual({});
+    }
+    await store.prune(SECRET, "uid-1");
+    expect(existsSync(at("payments-tls"))).toBe(false);
+    expect(store.ownedBy("uid-1")).toEqual([]);
   });
 
   it("lets others run while it looks at many objects", async () => {

@@ -14,6 +14,7 @@ import {
 } from "../../../src/kubernetes/resources.ts";
 import { parseTrustDomain } from "../../../src/spiffe/trust-domain.ts";
 import { RecordedChanges } from "../../support/directory.ts";
+import { codeOf } from "../../support/errors.ts";
 import { FakeClock, settle } from "../../support/fake-clock.ts";
 import { fakeRandom } from "../../support/fake-random.ts";
 import { PushedClient } from "../../support/kubernetes/pushed.ts";
@@ -307,6 +308,14 @@ describe("Cluster", () => {
     expect(client.requests.find(({ path }) => path === collectionPath(CONFIG_MAPS))?.query).toMatchObject({
       labelSelector: "app.kubernetes.io/managed-by=meshid",
     });
+  });
+
+  it("reads no Secret that a spec refers to once it is told to stop", async () => {
+    await start();
+    const read = (signal: AbortSignal): ReturnType<Cluster["secretValue"]> =>
+      cluster.secretValue("shop", "p12", "password", signal);
+    expect(await read(stop.signal)).toBeUndefined();
+    expect(await codeOf(read(AbortSignal.abort()))).toBe("ABORTED");
   });
 
   it("hands over the operator's own Secrets, the newest state once, and tells when one is gone", async () => {

@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { describe, expect, it } from "@jest/globals";
@@ -180,16 +180,75 @@ describe("connect by a kubeconfig", () => {
     });
   });
 
+  const exec = (script: string): object => ({
+    exec: {
+      apiVersion: "client.authentication.k8s.io/v1",
+      command: "sh",
+      args: ["-c", script],
+      interactiveMode: "Never",
+    },
+  });
+  const untilThere = async (path: string): Promise<void> => {
+    for (let turns = 0; !existsSync(path) && turns < 6000; turns++)
+      await new Promise((resolve) => setTimeout(resolve, 10));
+  };
+  /** A script that says who to be. */
+  const giving = (token: string): string =>
+    `printf '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"${token}"}}'`;
+
+  it("starts one plugin for all who ask at the same time, and one more for all whose token was refused", async () => {
+    using box = scratch();
+    const log = join(box.dir, "log");
+    const user = exec(`echo started >> ${log}; ${giving("token-1")}`);
+    const connection = await open(box.dir, { user });
+    const ask = async (isRejected: boolean): Promise<ReadonlySet<string | undefined>> => {
+      const asked = Array.from({ length: 10 }, () => connection.credentials(isRejected));
+      return new Set((await Promise.all(asked)).map(({ bearer }) => bearer?.reveal()));
+    };
+    const starts = (): number => readFileSync(log, "utf8").trim().split("\n").length;
+    expect([await ask(false), starts()]).toEqual([new Set(["token-1"]), 1]);
+    expect([await ask(true), starts()]).toEqual([new Set(["token-1"]), 2]);
+  });
+
+  it("takes no answer of a plugin that was started before the token was refused", async () => {
+    using box = scratch();
+    const [token, begun, go] = ["token", "begun", "go"].map((name) => join(box.dir, name));
+    writeFileSync(token!, "token-1");
+    const wait = `touch ${begun}; until [ -e ${go} ]; do sleep 0.05; done`;
+    const connection = await open(box.dir, {
+      user: exec(`token=$(cat ${token}); ${wait}; ${giving("'$token'")}`),
+    });
+    const first = connection.credentials(false);
+    await untilThere(begun!);
+    writeFileSync(token!, "token-2");
+    const second = connection.credentials(true);
+    writeFileSync(go!, "");
+    expect((await second).bearer?.reveal()).toBe("token-2");
+    await first;
+  });
+
+  it("asks anew for who comes a minute after a plugin that hangs, whatever that one says in the end", async () => {
+    using box = scratch();
+    const [begun, end] = ["begun", "end"].map((name) => join(box.dir, name));
+    const hang = `until [ -e ${end} ]; do sleep 0.05; done; ${giving("late")}`;
+    const kubeconfig = join(box.dir, "kubeconfig");
+    const user = exec(`if mkdir ${begun} 2>/dev/null; then ${hang}; else ${giving("token-1")}; fi`);
+    writeFileSync(kubeconfig, kubeconfigOf({ user }));
+    let now = 0;
+    const connection = await connect({ env: {}, kubeconfig, monotonic: () => now });
+    const first = connection.credentials(false);
+    await untilThere(begun!);
+    now = 60_001;
+    const token = async (asked: ReturnType<Connection["credentials"]>): Promise<string | undefined> =>
+      (await asked).bearer?.reveal();
+    expect(await token(connection.credentials(false))).toBe("token-1");
+    writeFileSync(end!, "");
+    expect(await token(first)).toBe("token-1");
+    expect(await token(connection.credentials(false))).toBe("token-1");
+  });
+
   it("can be tried again where a plugin fails, and shows nothing of what it printed", async () => {
     using box = scratch();
-    const exec = (script: string): object => ({
-      exec: {
-        apiVersion: "client.authentication.k8s.io/v1",
-        command: "sh",
-        args: ["-c", script],
-        interactiveMode: "Never",
-      },
-    });
     const garbled = await open(box.dir, { user: exec("echo eyJhbGciOiJFUzI1NiJ9.secret") });
     const failed = await open(box.dir, { user: exec("echo no login >&2; exit 1") });
     expect(await codeOf(garbled.credentials(false))).toBe("STORAGE_FAILED");

@@ -1,10 +1,16 @@
 import { spawnSync } from "node:child_process";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
 import { OperatorError } from "../../../src/core/errors.ts";
 import { Secret } from "../../../src/core/secret.ts";
 import type { LogFields } from "../../../src/telemetry/fields.ts";
 import { createLogger, serializeError } from "../../../src/telemetry/logger.ts";
+import { scratch } from "../../support/directory.ts";
+import { mayMount, mountSmallDisk } from "../../support/small-disk.ts";
 import { recordingLogger } from "../../support/telemetry/records.ts";
+
+const itWithDisk = mayMount() ? it : it.skip;
 
 describe("createLogger", () => {
   it("writes one JSON object a line: level, time, the fields of its parents, its own, the message", () => {
@@ -42,6 +48,45 @@ describe("createLogger", () => {
     expect(child.signal).toBe("SIGKILL");
     expect(child.stderr).toContain('"msg":"last words"');
     expect(child.stdout).toBe("");
+  });
+
+  /** Runs `script` with a `logger` whose standard error is `stderr`; what it prints. */
+  const logTo = (stderr: number, script: string): string => {
+    const setup =
+      'const { createLogger } = await import("./src/telemetry/logger.ts");' +
+      'const logger = createLogger({ level: "info", format: "json" });';
+    const child = spawnSync(process.execPath, ["--input-type=module", "-e", setup + script], {
+      stdio: ["ignore", "pipe", stderr],
+      encoding: "utf8",
+      env: { ...process.env, NODE_OPTIONS: "" },
+    });
+    return `${child.stdout}${child.signal ?? child.status}`;
+  };
+
+  it("does not fail where nothing can be written", () => {
+    const full = openSync("/dev/full", "w");
+    const script =
+      'for (let line = 0; line < 10_000; line++) logger.info({}, "x"); process.stdout.write("on:");';
+    expect(logTo(full, script)).toBe("on:0");
+    closeSync(full);
+  });
+
+  itWithDisk("keeps some of the lines for which there is no space, and logs again once there is", () => {
+    using place = scratch();
+    using disk = mountSmallDisk(join(place.dir, "disk"));
+    const log = openSync(join(disk.path, "log"), "a");
+    disk.fill();
+    const script = `
+      for (let line = 0; line < 10_000; line++) logger.info({ line }, "lost or kept");
+      (await import("node:fs")).rmSync(${JSON.stringify(join(disk.path, "ballast"))});
+      for (const last of ["first", "next"]) logger.info({ reason: "there is space again" }, last);`;
+    expect(logTo(log, script)).toBe("0");
+    closeSync(log);
+    const lines = readFileSync(join(disk.path, "log"), "utf8").trim().split("\n");
+    expect(lines.length).toBeGreaterThan(1000);
+    expect(lines.length).toBeLessThan(5000);
+    expect(JSON.parse(lines[0] ?? "")).toMatchObject({ line: 0 });
+    expect(JSON.parse(lines.at(-1) ?? "")).toMatchObject({ msg: "next" });
   });
 
   it("formats for a person when asked to", () => {
