@@ -50,5 +50,7 @@ const io: Io = {
 
 const code = await runCli(process.argv.slice(2), io);
 process.exitCode = code;
+// A plugin of the kubeconfig that hangs is a child of ours, and would keep us.
+if (process.getActiveResourcesInfo().includes("ProcessWrap")) process.exit();
 // Shells stop a script for a command that ended by the signal, and not for one that only says so.
 if (code === INTERRUPTED) process.kill(process.pid, "SIGINT");

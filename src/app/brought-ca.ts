@@ -76,7 +76,8 @@ export class BroughtCa {
         if (!isOperatorError(error)) throw error;
         throwIfAborted(signal);
         fault = error;
-        if (error.code !== "SECRET_INVALID") break;
+        // What took its time would take it again.
+        if (error.code !== "SECRET_INVALID" && this.#options.clock.monotonic() > at + REST) break;
       }
     }
     const message = messageOf(fault);

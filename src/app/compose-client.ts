@@ -3,7 +3,7 @@
  */
 
 import type { KubeClient } from "../kubernetes/client.ts";
-import { connect } from "../kubernetes/connection.ts";
+import { type Connection, type Credentials, connect } from "../kubernetes/connection.ts";
 import { Transport } from "../kubernetes/transport.ts";
 import { readVersion } from "./commands/version.ts";
 import type { Io } from "./io.ts";
@@ -24,10 +24,19 @@ export async function composeClient(
 ): Promise<ClusterAccess> {
   const connection = await connect({ ...at, env, monotonic: () => clock.monotonic() });
   // A plugin of the kubeconfig may ask a person to log in, for which the deadline of a request is short. If it fails, so does the
-  // first request, which says why.
-  await connection.credentials(false).catch(() => undefined);
+  // first request.
+  let first: Promise<Credentials> | undefined = connection.credentials(false);
+  await first.catch(() => undefined);
+  const prepared: Connection = {
+    ...connection,
+    credentials: (isRejected) => {
+      const asked = isRejected ? undefined : first;
+      first = undefined;
+      return asked ?? connection.credentials(isRejected);
+    },
+  };
   const userAgent = `meshid/${await readVersion()} (cli)`;
-  const client = new Transport({ connection, clock, random, userAgent });
+  const client = new Transport({ connection: prepared, clock, random, userAgent });
   return {
     client,
     server: connection.server.href,

@@ -91,7 +91,7 @@ export const LOCAL_OPTIONS: readonly OptionSpec[] = [
     value: "CMD",
     env: "MESHID_ON_RENEW",
     effect:
-      "Run by the shell after each change of an identity, with MESHID_NAMESPACE, MESHID_NAME and MESHID_DIR (OUT/<namespace>) set; killed after a minute. A stop of meshid waits for it.",
+      "Run by the shell after each change of an identity, with MESHID_NAMESPACE, MESHID_NAME and MESHID_DIR (OUT/<namespace>) set; stopped after a minute (SIGTERM, then SIGKILL). A stop of meshid waits for it.",
   },
   {
     name: "once",

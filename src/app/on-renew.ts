@@ -9,13 +9,15 @@ import { messageOf } from "../core/errors.ts";
 import type { ServiceIdentity } from "../registration/service-identity.ts";
 
 const TIMEOUT: Milliseconds = milliseconds(60_000);
+/** Between SIGTERM and SIGKILL. */
+const GRACE: Milliseconds = milliseconds(5000);
 const MAX_RUNNING = 8;
 
 export interface OnRenewOptions {
   readonly command: string;
   readonly out: string;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** A run that takes longer is killed; a minute by default. */
+  /** A run that takes longer is stopped; a minute by default. */
   readonly timeout?: Milliseconds;
   readonly onError: (identity: ServiceIdentity, message: string) => void;
 }
@@ -65,10 +67,14 @@ export class OnRenew {
           stdio: ["ignore", 2, 2],
           env: { ...env, ...variables },
           timeout,
-          killSignal: "SIGKILL",
         });
+        // For those that do not listen to SIGTERM.
+        const last = AbortSignal.timeout(timeout + GRACE);
+        const kill = (): void => void child.kill("SIGKILL");
+        last.addEventListener("abort", kill, { once: true });
         child.once("error", (error) => onError(identity, error.message));
         child.once("close", (code, signal) => {
+          last.removeEventListener("abort", kill);
           if (code !== 0) onError(identity, `ended with ${signal ?? `exit code ${code}`}`);
           resolve();
         });

@@ -39,11 +39,17 @@ export const systemClock: Clock = {
 /** Timers know nothing of a step of the wall clock, nor of the time that a machine was asleep: it is looked at this often. */
 const LOOK_AT_CLOCK: Milliseconds = milliseconds(60_000);
 
-/** Waits until the wall clock shows `instant`; ends early, without an error, when `signal` aborts. */
+/**
+ * Waits until the wall clock shows `instant`; ends early, without an error, when `signal` aborts and when the clock was put back:
+ * whoever waits has to look again at what for.
+ */
 export async function sleepUntil(clock: Clock, instant: Seconds, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted && clock.now() < instant) {
-    const left = (instant - clock.now()) * 1000;
+  for (let before = clock.now(); !signal.aborted && before < instant; ) {
+    const left = (instant - before) * 1000;
     await clock.sleep(milliseconds(Math.min(left, LOOK_AT_CLOCK)), signal);
+    const now = clock.now();
+    if (now < before) return;
+    before = now;
   }
 }
 

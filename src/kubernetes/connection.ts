@@ -48,6 +48,8 @@ const POD_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount";
 const REREAD_AFTER_MS = 30_000;
 /** A plugin that has said nothing for longer has no answer; who asks later begins anew. */
 const HUNG_AFTER = milliseconds(60_000);
+/** So many plugins run at the same time at most: nobody ends those that hang. */
+const MAX_RUNNING = 3;
 
 export interface ConnectionOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -100,6 +102,7 @@ function remembering(
 ): Connection["credentials"] {
   let known: { readonly at: number; readonly credentials: Credentials } | undefined;
   let pending: Reading | undefined;
+  let running = 0;
   const readAnew = async (isRejected: boolean, at: number): Promise<Credentials> => {
     try {
       const credentials = await read(isRejected);
@@ -117,11 +120,14 @@ function remembering(
     // What was begun before a token was refused may bring that same token.
     const shared = isRejected && pending?.isRejected === false ? undefined : pending;
     if (shared !== undefined && at - shared.at <= HUNG_AFTER) return shared.credentials;
+    if (pending !== undefined && running >= MAX_RUNNING) return pending.credentials;
     const reading = { at, isRejected, credentials: readAnew(isRejected, at) };
     pending = reading;
+    running += 1;
     try {
       return await reading.credentials;
     } finally {
+      running -= 1;
       if (pending === reading) pending = undefined;
     }
   };

@@ -34,8 +34,10 @@ export interface LoggerOptions {
 const MAX_KEPT = 262_144;
 
 export function createLogger(options: LoggerOptions): Logger {
-  const sink = options.write === undefined ? standardError() : { write: options.write };
-  const stream = options.format === "json" ? sink : prettyStream(sink, options.colour ?? false);
+  const inForm = (record: Readonly<Record<string, unknown>>): string =>
+    options.format === "json" ? `${JSON.stringify(record)}\n` : formatPretty(record, options.colour ?? false);
+  const sink = options.write === undefined ? standardError(inForm) : { write: options.write };
+  const stream = options.format === "json" ? sink : prettyStream(sink, inForm);
   const isDebug = options.level === "debug";
   const pinoOptions: PinoOptions = {
     level: options.level,
@@ -90,22 +92,35 @@ function isErrorLike(value: unknown): value is Error {
  * What cannot be logged must not stop what is logged: on a full disk lines are kept, and tried again with the next one. (For a
  * pipe that nobody reads any more pino itself gives up.)
  */
-function standardError(): { write: (line: string) => unknown } {
+function standardError(inForm: (record: Readonly<Record<string, unknown>>) => string): {
+  write: (line: string) => unknown;
+} {
   const stream = destination({ dest: 2, sync: true, maxLength: MAX_KEPT });
   stream.on("error", () => {});
-  // For a line that there is no room for what is kept would not be tried again either, and nothing logged any more.
-  stream.on("drop", () => stream.write(""));
+  let lost = 0;
+  stream.on("drop", () => {
+    lost += 1;
+    // For a line that there is no room for what is kept would not be tried again either, and nothing logged any more.
+    stream.write("");
+  });
+  stream.on("drain", () => {
+    if (lost === 0) return;
+    const time = new Date().toISOString();
+    const msg = "log lines were lost: they could not be written, and there was no room to keep them";
+    stream.write(inForm({ level: "warn", time, component: "log", count: lost, msg }));
+    lost = 0;
+  });
   return stream;
 }
 
 function prettyStream(
   sink: { write: (line: string) => unknown },
-  colour: boolean,
+  inForm: (record: Readonly<Record<string, unknown>>) => string,
 ): { write: (line: string) => void } {
   return {
     write: (line) => {
       const record: unknown = JSON.parse(line);
-      sink.write(formatPretty(record as Readonly<Record<string, unknown>>, colour));
+      sink.write(inForm(record as Readonly<Record<string, unknown>>));
     },
   };
 }

@@ -10,7 +10,7 @@ interface Sleeper {
 export class FakeClock implements Clock {
   #now: number;
   /** By how much the wall clock is ahead of what timers have seen. */
-  #slept = 0;
+  #ahead = 0;
   #sleepers: Sleeper[] = [];
 
   constructor(now = 1_800_000_000) {
@@ -18,7 +18,7 @@ export class FakeClock implements Clock {
   }
 
   now(): Seconds {
-    return seconds(Math.floor(this.#now + this.#slept));
+    return seconds(Math.floor(this.#now + this.#ahead));
   }
 
   monotonic(): Milliseconds {
@@ -52,9 +52,9 @@ export class FakeClock implements Clock {
     await settle();
   }
 
-  /** Puts the wall clock forward alone, as while a machine is asleep: timers go on where they were. */
-  suspend(length: number): void {
-    this.#slept += length;
+  /** Moves the wall clock alone, as a step does and a machine that was asleep: timers go on where they were. */
+  shift(by: number): void {
+    this.#ahead += by;
   }
 
   /** Sets the wall clock without waking anyone: a clock step. */

@@ -19,8 +19,8 @@ export class SteppedClock implements Clock {
   }
 
   /**
-   * A step of the wall clock, in seconds. Timers know nothing of it; those that run end here, as waits for an instant do
-   * within a minute.
+   * A step of the wall clock, in seconds. Timers know nothing of it; those that run end here, as they do
+   * within a minute where an instant is waited for.
    */
   step(by: number): void {
     this.#offset += by;

@@ -37,6 +37,8 @@ describe("BroughtCa", () => {
   /** What each reading of a value ends with, where it fails. */
   let failure: OperatorError | undefined;
   let readings: number;
+  /** Seconds that a reading takes. */
+  let duration: number;
 
   beforeAll(async () => {
     keys = await externalKeys();
@@ -47,13 +49,14 @@ describe("BroughtCa", () => {
     clock = new FakeClock(NOW);
     source = "Secret";
     problems = [];
-    [failure, readings] = [undefined, 0];
+    [failure, readings, duration] = [undefined, 0, 0];
     const other = authority({ signer: { key: keys.middle }, key: keys.middle, subject: "other" });
     files = externalFiles(chain, keys, { roots: chain.root.pem() + other.pem() });
     brought = new BroughtCa({
       desired: {
         secretValue: async (_namespace, _name, key, signal) => {
           readings += 1;
+          clock.jump(duration);
           throwIfAborted(signal);
           if (failure !== undefined) throw failure;
           if (files === undefined) return undefined;
@@ -101,13 +104,16 @@ describe("BroughtCa", () => {
     expect(brought.otherRoots).toEqual([]);
   });
 
-  it("reads once more what does not fit together, and not what cannot be read at all", async () => {
+  it("reads once more what does not fit together or failed at once, and not what took its time to fail", async () => {
     files = undefined;
     await refresh();
     expect(readings).toBe(2);
     failure = new OperatorError("STORAGE_FAILED", "no answer", { retryable: true });
     await refresh();
-    expect([readings, brought.problem]).toEqual([3, "no answer"]);
+    expect([readings, brought.problem]).toEqual([4, "no answer"]);
+    duration = 30;
+    await refresh();
+    expect(readings).toBe(5);
   });
 
   it("ends where it is when it is told to stop, and what was read before is as good as it was", async () => {

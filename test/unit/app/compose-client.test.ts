@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
 import { composeClient } from "../../../src/app/compose-client.ts";
@@ -34,10 +34,13 @@ describe("the client of a command", () => {
     expect(existsSync(done)).toBe(true);
   });
 
-  it("leaves it to the first request to say that a plugin failed", async () => {
+  it("leaves it to the first request to say that a plugin failed, which is not run again for it", async () => {
     using box = scratch();
-    const access = await open(box.dir, "exit 3");
+    const log = join(box.dir, "log");
+    const access = await open(box.dir, `echo run >> ${log}; echo no session >&2; exit 3`);
+    const asked = access.client.request({ method: "GET", path: "/api" }, new AbortController().signal);
+    await expect(asked).rejects.toThrow("no session");
     access.close();
-    expect(access.server).toBe("https://api.example.org:6443/");
+    expect(readFileSync(log, "utf8")).toBe("run\n");
   });
 });

@@ -82,7 +82,16 @@ describe("--on-renew", () => {
     expect(errors).toEqual([expect.stringContaining("spawn E2BIG")]);
   });
 
-  it("kills a command that takes too long, whatever that makes of a polite word", async () => {
+  it("stops a command that takes too long, which may clean up", async () => {
+    const renew = hook(`trap 'echo cleaned >> "$LOG"; exit 4' TERM; while :; do sleep 0.1; done`, {
+      timeout: milliseconds(1000),
+    });
+    renew.changed(identityOf("a"));
+    await renew.idle();
+    expect([logged(), errors]).toEqual([["cleaned"], ["a: ended with exit code 4"]]);
+  });
+
+  it("kills a command that does not listen", async () => {
     const renew = hook("trap '' TERM; while :; do sleep 0.1; done", { timeout: milliseconds(300) });
     renew.changed(identityOf("a"));
     await renew.idle();

@@ -50,7 +50,7 @@ describe("renewServerCredentials", () => {
   it("renews within a minute after the machine was asleep beyond that", async () => {
     const { clock, loaded, stop } = start();
     await clock.advance(1);
-    clock.suspend(LIFE);
+    clock.shift(LIFE);
     await clock.advance(60);
     expect(loaded).toEqual(["next"]);
     await stop();

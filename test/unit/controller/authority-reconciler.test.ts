@@ -377,9 +377,23 @@ describe("AuthorityReconciler", () => {
     const running = reconciler.run(stop.signal, NEVER);
     await clock.advance(600);
     expect(rounds).toBe(1);
-    clock.suspend(3000);
+    clock.shift(3000);
     await clock.advance(60);
     await eventually(() => states("Issuing"), ["Active", "Prepared"], 0);
+    stop.abort();
+    await running;
+  });
+
+  it("notices within a minute that the clock was put back", async () => {
+    const stop = new AbortController();
+    const running = reconciler.run(stop.signal, NEVER);
+    await clock.advance(600);
+    clock.shift(-86_400);
+    await clock.advance(60);
+    await eventually(() => condition("AuthorityReady"), "False ClockSkew", 0);
+    clock.shift(86_400);
+    await clock.advance(60);
+    await eventually(() => condition("AuthorityReady"), "True Active", 0);
     stop.abort();
     await running;
   });

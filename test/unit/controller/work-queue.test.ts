@@ -166,10 +166,10 @@ describe("WorkQueue", () => {
     void queue.run(stop.signal);
     queue.addAt("a/1", seconds(clock.now() + 86_400));
     await settle();
-    clock.suspend(72_000);
+    clock.shift(72_000);
     await clock.advance(60);
     expect(queue.depth).toBe(0);
-    clock.suspend(14_400);
+    clock.shift(14_400);
     await clock.advance(60);
     expect(queue.depth).toBe(1);
   });
