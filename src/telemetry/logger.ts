@@ -3,6 +3,7 @@
  */
 
 import { destination, type LoggerOptions as PinoOptions, pino, stdTimeFunctions } from "pino";
+import { systemClock, toRfc3339 } from "../core/clock.ts";
 import { OperatorError } from "../core/errors.ts";
 import { type LogFields, REDACTED_FIELDS } from "./fields.ts";
 import { formatPretty } from "./pretty.ts";
@@ -105,7 +106,7 @@ function standardError(inForm: (record: Readonly<Record<string, unknown>>) => st
   });
   stream.on("drain", () => {
     if (lost === 0) return;
-    const time = new Date().toISOString();
+    const time = toRfc3339(systemClock.now());
     const msg = "log lines were lost: they could not be written, and there was no room to keep them";
     stream.write(inForm({ level: "warn", time, component: "log", count: lost, msg }));
     lost = 0;

@@ -25,7 +25,14 @@ it("is stopped by SIGTERM all the same, and its process ends", async () => {
     "current-context": "x",
   };
   writeFileSync(kubeconfig, JSON.stringify(config));
-  const flags = ["--kubeconfig", kubeconfig, "--namespace", "meshid-system", "--trust-domain", "mesh.example"];
+  const flags = [
+    "--kubeconfig",
+    kubeconfig,
+    "--namespace",
+    "meshid-system",
+    "--trust-domain",
+    "mesh.example",
+  ];
   const controller = start(["controller", ...flags, "--listen", "none", "--probes", "127.0.0.1:0"]);
   const ended = finished(controller);
   let log = "";

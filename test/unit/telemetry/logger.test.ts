@@ -86,7 +86,9 @@ describe("createLogger", () => {
     expect(lines.length).toBeGreaterThan(1000);
     expect(lines.length).toBeLessThan(5000);
     expect(JSON.parse(lines[0] ?? "")).toMatchObject({ line: 0 });
-    const records = lines.map((line) => JSON.parse(line) as { readonly msg: string; readonly count?: number });
+    const records = lines.map(
+      (line) => JSON.parse(line) as { readonly msg: string; readonly count?: number },
+    );
     expect(records.map(({ msg }) => msg)).toContain("next");
     const told = records.filter(({ count }) => count !== undefined);
     expect(told).toMatchObject([{ level: "warn", count: 10_002 - (lines.length - 1) }]);
