@@ -256,8 +256,9 @@ describeNode("docs/getting-started.md", () => {
     await mustShell("kubectl -n meshid-system rollout restart deployment/meshid");
     await mustShell("kubectl -n meshid-system rollout status deployment/meshid --timeout=150s");
     // The peers fetch it every 5 s.
-    await pause(6000);
-    expect((await podNames()).filter((name) => before.includes(name))).toEqual([]);
+    await until("the end of the old replicas", 60_000, async () =>
+      (await podNames()).some((name) => before.includes(name)) ? undefined : true,
+    );
     expect(await jwksFailures()).toBe(0);
     await renewBoth("after-restart");
     await expectNoFailure();
@@ -280,8 +281,9 @@ describeNode("docs/getting-started.md", () => {
     const before = await podNames();
     for (const command of commandsOf(guide, "Upgrade"))
       await mustShell(`${command.trim()} --reset-then-reuse-values --set log.level=debug`);
-    await pause(6000);
-    expect((await podNames()).filter((name) => before.includes(name))).toEqual([]);
+    await until("the end of the old replicas", 60_000, async () =>
+      (await podNames()).some((name) => before.includes(name)) ? undefined : true,
+    );
     expect(await jwksFailures()).toBe(failures);
     await renewBoth("after-upgrade");
     await expectNoFailure();
