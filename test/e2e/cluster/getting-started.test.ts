@@ -255,10 +255,11 @@ describeNode("docs/getting-started.md", () => {
     const before = await podNames();
     await mustShell("kubectl -n meshid-system rollout restart deployment/meshid");
     await mustShell("kubectl -n meshid-system rollout status deployment/meshid --timeout=150s");
-    // The peers fetch it every 5 s.
     await until("the end of the old replicas", 60_000, async () =>
       (await podNames()).some((name) => before.includes(name)) ? undefined : true,
     );
+    // The peers fetch it every 5 s.
+    await pause(6000);
     expect(await jwksFailures()).toBe(0);
     await renewBoth("after-restart");
     await expectNoFailure();
@@ -284,6 +285,8 @@ describeNode("docs/getting-started.md", () => {
     await until("the end of the old replicas", 60_000, async () =>
       (await podNames()).some((name) => before.includes(name)) ? undefined : true,
     );
+    // The peers fetch it every 5 s.
+    await pause(6000);
     expect(await jwksFailures()).toBe(failures);
     await renewBoth("after-upgrade");
     await expectNoFailure();
