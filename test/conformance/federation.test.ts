@@ -6,7 +6,7 @@
 import { connect } from "node:tls";
 import { describe, expect, it } from "@jest/globals";
 import { issueServerCredentials } from "../../src/app/server-credentials.ts";
-import { Authority } from "../../src/authority/authority.ts";
+import type { Authority } from "../../src/authority/authority.ts";
 import type { Observation } from "../../src/authority/rotation-plan.ts";
 import { seconds } from "../../src/core/brand.ts";
 import { DISCOVERY_PATHS } from "../../src/http/discovery-routes.ts";
@@ -17,32 +17,12 @@ import { parseSpiffeId } from "../../src/spiffe/spiffe-id.ts";
 import { parseCertificate, parseCertificates } from "../../src/x509/certificate.ts";
 import { generateKey, publicKeyOf } from "../../src/x509/keys.ts";
 import { verifyX509Svid } from "../../src/x509/verify.ts";
-import { MemoryStores, POLICY, START } from "../support/authority-fakes.ts";
-import { FakeClock } from "../support/fake-clock.ts";
-import { fakeRandom } from "../support/fake-random.ts";
+import { POLICY, START } from "../support/authority-fakes.ts";
 import { openTls } from "../support/http/raw-client.ts";
 import { startServer } from "../support/http/servers.ts";
+import { type OpenAuthority, openAuthority } from "../support/open-authority.ts";
 
 const ID = parseSpiffeId("spiffe://example.org/ns/shop/sa/payments");
-
-interface World {
-  readonly authority: Authority;
-  readonly clock: FakeClock;
-}
-
-async function makeWorld(): Promise<World> {
-  const clock = new FakeClock(START);
-  const { journalStore, keyStore } = new MemoryStores();
-  const authority = new Authority({
-    journalStore,
-    keyStore,
-    clock,
-    random: fakeRandom(11),
-    policy: () => POLICY,
-  });
-  await authority.open();
-  return { authority, clock };
-}
 
 /** Every consumer carries everything. */
 function held(authority: Authority): Observation {
@@ -56,7 +36,7 @@ interface Published {
   readonly keyIDs: ReadonlySet<string>;
 }
 
-function published({ authority }: World): Published {
+function published({ authority }: OpenAuthority): Published {
   const text = authority.view().bundleJson;
   const bundle = parseBundle(text, POLICY.trustDomain);
   const roots = bundle.x509Authorities.map(({ der }) => parseCertificate(der).subjectKeyID ?? "");
@@ -68,7 +48,7 @@ function published({ authority }: World): Published {
 }
 
 /** What is signed now: the root above a new leaf, and the key of a new token. */
-async function signers({ authority }: World): Promise<readonly string[]> {
+async function signers({ authority }: OpenAuthority): Promise<readonly string[]> {
   const publicKey = publicKeyOf(await generateKey("ECDSA-P256"));
   const svid = await authority.signX509Svid({ spiffeId: ID, dnsNames: [], publicKey, ttl: seconds(300) });
   const token = await authority.signJwtSvid({ spiffeId: ID, audience: "orders.shop", ttl: seconds(300) });
@@ -77,7 +57,7 @@ async function signers({ authority }: World): Promise<readonly string[]> {
 }
 
 /** Lives through a rotation of every kind, `look` called after each minute. */
-async function liveThrough(world: World, look: () => void | Promise<void>): Promise<void> {
+async function liveThrough(world: OpenAuthority, look: () => void | Promise<void>): Promise<void> {
   const { authority, clock } = world;
   await look();
   await authority.step(undefined, { Root: "a", JWT: "a" });
@@ -91,7 +71,7 @@ async function liveThrough(world: World, look: () => void | Promise<void>): Prom
 
 describe("the publisher of a bundle", () => {
   it("B-02 raises the sequence whenever the content changes, and only then (Trust Domain and Bundle §4.1.1)", async () => {
-    const world = await makeWorld();
+    const world = await openAuthority(11);
     const seen: Published[] = [];
     await liveThrough(world, () => void seen.push(published(world)));
     const faults = seen.slice(1).filter((next, index) => {
@@ -104,7 +84,7 @@ describe("the publisher of a bundle", () => {
   });
 
   it("F-01 has a key in the bundle before anything is signed with it (§4.1)", async () => {
-    const world = await makeWorld();
+    const world = await openAuthority(11);
     const early: string[] = [];
     const used = new Set<string>();
     let before = published(world).keyIDs;
@@ -142,7 +122,7 @@ describe("the publisher of a bundle", () => {
   );
 
   it("F-03 keeps a key until nothing that it signed is valid any more, and no longer (§4.1)", async () => {
-    const world = await makeWorld();
+    const world = await openAuthority(11);
     const { authority, clock } = world;
     const [root = "", kid = ""] = await signers(world);
     const alive = START + 300;
@@ -160,19 +140,19 @@ describe("the publisher of a bundle", () => {
 });
 
 describe("the endpoint of a bundle", () => {
-  async function serving(world: World): Promise<Awaited<ReturnType<typeof startServer>>> {
+  async function serving(world: OpenAuthority): Promise<Awaited<ReturnType<typeof startServer>>> {
     return startServer({ tls: await issueServerCredentials(world.authority, ["localhost"]) });
   }
 
   it("F-13, F-14 answers GET without any credential of the client's, in UTF-8 JSON (§5.2.1.3, §5.2.2.3)", async () => {
-    await using server = await serving(await makeWorld());
+    await using server = await serving(await openAuthority(11));
     using connection = await openTls(server.address());
     const { status, headers } = await connection.get(DISCOVERY_PATHS.bundle);
     expect([status, headers["content-type"]]).toEqual([200, "application/json; charset=utf-8"]);
   });
 
   it("F-12, F-18 presents a valid X509-SVID of its trust domain, with the host's name in it (§5.2.1.3, §5.2.2.3)", async () => {
-    const world = await makeWorld();
+    const world = await openAuthority(11);
     await using server = await serving(world);
     const { host, port } = server.address();
     const socket = connect({ host, port, rejectUnauthorized: false });

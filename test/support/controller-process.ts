@@ -10,9 +10,10 @@ import { Agent, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { dirname, join } from "node:path";
 import { only, type Rendered, render } from "../chart/rendered.ts";
+import { type Crd, untilServed } from "./control-plane/client.ts";
 import { freePort } from "./control-plane/start.ts";
 import type { ApiRequest, ControlPlane, OwnControlPlane } from "./control-plane/types.ts";
-import { MAIN, until } from "./local-process.ts";
+import { MAIN } from "./local-process.ts";
 
 const OPERATOR_NAMESPACE = "meshid-system";
 const POD_DIRECTORY = "/run/secrets/kubernetes.io/serviceaccount";
@@ -127,7 +128,9 @@ export async function installChart(
   });
   if (applied.code !== 0) throw new Error(applied.stderr);
   const crds = items.filter(({ kind }) => kind === "CustomResourceDefinition");
-  await Promise.all(crds.map((crd) => untilServed(kube, crd)));
+  await Promise.all(
+    crds.map((crd) => untilServed((request) => kube.request(request), crd as Rendered & Crd)),
+  );
   const processes: ControllerProcess[] = [];
   const installation: Installation = {
     kube,
@@ -185,30 +188,6 @@ export function usageOf(pid: number): Usage {
     Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)?.[1] ?? 0) / 1024;
   const ticks = Number(fields[11]) + Number(fields[12]);
   return { cpuMs: (ticks * 1000) / TICKS, rssMib: mib("VmRSS"), peakMib: mib("VmHWM") };
-}
-
-async function untilServed(kube: ControlPlane, { metadata, spec }: Rendered): Promise<void> {
-  const path = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${metadata.name}`;
-  await until(`${metadata.name} is served`, async () => {
-    const { body } = await kube.request({ method: "GET", path });
-    const { status } = body as {
-      readonly status?: {
-        readonly conditions?: readonly { readonly type: string; readonly status: string }[];
-      };
-    };
-    return (
-      status?.conditions?.some((one) => one.type === "Established" && one.status === "True") || undefined
-    );
-  });
-  const { group, names, versions } = spec as {
-    readonly group: string;
-    readonly names: { readonly plural: string };
-    readonly versions: readonly { readonly name: string }[];
-  };
-  const served = `/apis/${group}/${versions[0]?.name}/${names.plural}?limit=1`;
-  await until(`${metadata.name} answers`, async () => {
-    return (await kube.request({ method: "GET", path: served })).status === 200 || undefined;
-  });
 }
 
 async function startProcess(

@@ -16,6 +16,7 @@ import type { OwnControlPlane } from "../../support/control-plane/types.ts";
 import { scratch } from "../../support/directory.ts";
 import { codeOf } from "../../support/errors.ts";
 import { asAdmin, byKubeconfig, connected, podFiles, tokenOf } from "../../support/kubernetes/connected.ts";
+import { pluginKubeconfig } from "../../support/kubernetes/plugin-kubeconfig.ts";
 import { startRelay } from "../../support/kubernetes/relay.ts";
 
 const NEVER = new AbortController().signal;
@@ -240,7 +241,9 @@ describeCluster("the transport", () => {
     await writeFile(token, "eyJhbGciOiJub25lIn0.e30.old");
     const script = `printf '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"%s"}}' "$(cat ${token})"`;
     const kubeconfig = join(box.dir, "kubeconfig");
-    await writeFile(kubeconfig, JSON.stringify(kubeconfigOf(plane, script)));
+    const ca = Buffer.from(plane.ca).toString("base64");
+    const cluster = { server: plane.server, "certificate-authority-data": ca };
+    await writeFile(kubeconfig, pluginKubeconfig(script, cluster));
     using one = connected(await byKubeconfig(kubeconfig));
     const request = { method: "GET", path: "/api" } as const;
     await expect(one.client.request(request, NEVER)).rejects.toMatchObject({ status: 401 });
@@ -400,30 +403,5 @@ async function oneAtATime(plane: OwnControlPlane): Promise<BusyUser> {
     },
     free,
     [Symbol.asyncDispose]: free,
-  };
-}
-
-function kubeconfigOf(plane: OwnControlPlane, script: string): object {
-  const exec = {
-    apiVersion: "client.authentication.k8s.io/v1",
-    command: "sh",
-    args: ["-c", script],
-    interactiveMode: "Never",
-  };
-  return {
-    apiVersion: "v1",
-    kind: "Config",
-    clusters: [
-      {
-        name: "c",
-        cluster: {
-          server: plane.server,
-          "certificate-authority-data": Buffer.from(plane.ca).toString("base64"),
-        },
-      },
-    ],
-    users: [{ name: "u", user: { exec } }],
-    contexts: [{ name: "x", context: { cluster: "c", user: "u" } }],
-    "current-context": "x",
   };
 }

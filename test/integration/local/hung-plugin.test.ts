@@ -6,25 +6,15 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "@jest/globals";
 import { scratch } from "../../support/directory.ts";
+import { pluginKubeconfig } from "../../support/kubernetes/plugin-kubeconfig.ts";
 import { finished, start, until } from "../../support/local-process.ts";
 
 it("is stopped by SIGTERM all the same, and its process ends", async () => {
   using box = scratch();
   const kubeconfig = join(box.dir, "kubeconfig");
   // The plugin ends with this test.
-  const exec = {
-    apiVersion: "client.authentication.k8s.io/v1",
-    command: "sh",
-    args: ["-c", `while [ -e ${kubeconfig} ]; do sleep 0.1; done`],
-    interactiveMode: "Never",
-  };
-  const config = {
-    clusters: [{ name: "c", cluster: { server: "https://127.0.0.1:1" } }],
-    users: [{ name: "u", user: { exec } }],
-    contexts: [{ name: "x", context: { cluster: "c", user: "u" } }],
-    "current-context": "x",
-  };
-  writeFileSync(kubeconfig, JSON.stringify(config));
+  const script = `while [ -e ${kubeconfig} ]; do sleep 0.1; done`;
+  writeFileSync(kubeconfig, pluginKubeconfig(script, { server: "https://127.0.0.1:1" }));
   const flags = [
     "--kubeconfig",
     kubeconfig,

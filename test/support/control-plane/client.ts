@@ -179,21 +179,37 @@ interface CrdStatus {
   readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
 }
 
-interface CrdSpec {
-  readonly group: string;
-  readonly names: { readonly plural: string };
-  readonly versions: readonly { readonly name: string }[];
+export interface Crd {
+  readonly metadata: { readonly name: string };
+  readonly spec: {
+    readonly group: string;
+    readonly names: { readonly plural: string };
+    readonly versions: readonly { readonly name: string }[];
+  };
+}
+
+const CRD_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
+/** Waits until the API server has taken a CRD up, and answers for its objects: the one may be a moment before the other. */
+export async function untilServed(send: Send, { metadata: { name }, spec }: Crd): Promise<void> {
+  await eventually(`${name} is established`, async () => {
+    const { status } = (await send({ method: "GET", path: `${CRD_PATH}/${name}` })).body as CrdStatus;
+    return (
+      status?.conditions?.some(({ type, status }) => type === "Established" && status === "True") ?? false
+    );
+  });
+  const objects = `/apis/${spec.group}/${spec.versions[0]?.name}/${spec.names.plural}?limit=1`;
+  await eventually(`${name} is served`, async () => {
+    return (await send({ method: "GET", path: objects })).status === 200;
+  });
 }
 
 async function installCrds(send: Send): Promise<void> {
   const files = readdirSync(CRDS).filter((file) => file.endsWith(".yaml"));
   await Promise.all(
     files.map(async (file) => {
-      const body = parse(readFileSync(join(CRDS, file), "utf8")) as {
-        readonly metadata: { readonly name: string };
-        readonly spec: CrdSpec;
-      };
-      const path = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${body.metadata.name}`;
+      const body = parse(readFileSync(join(CRDS, file), "utf8")) as Crd;
+      const path = `${CRD_PATH}/${body.metadata.name}`;
       const request: ApiRequest = {
         method: "PATCH",
         path: `${path}?fieldManager=test&force=true`,
@@ -201,17 +217,7 @@ async function installCrds(send: Send): Promise<void> {
         body,
       };
       expectSuccess(request, await send(request));
-      await eventually(`${body.metadata.name} is established`, async () => {
-        const { status } = (await send({ method: "GET", path })).body as CrdStatus;
-        return (
-          status?.conditions?.some(({ type, status }) => type === "Established" && status === "True") ?? false
-        );
-      });
-      const { group, names, versions } = body.spec;
-      const served = `/apis/${group}/${versions[0]?.name}/${names.plural}?limit=1`;
-      await eventually(`${body.metadata.name} is served`, async () => {
-        return (await send({ method: "GET", path: served })).status === 200;
-      });
+      await untilServed(send, body);
     }),
   );
 }

@@ -5,18 +5,12 @@ import { composeClient } from "../../../src/app/compose-client.ts";
 import { systemClock } from "../../../src/core/clock.ts";
 import { systemRandom } from "../../../src/core/random.ts";
 import { scratch } from "../../support/directory.ts";
+import { pluginKubeconfig } from "../../support/kubernetes/plugin-kubeconfig.ts";
 
 describe("the client of a command", () => {
   const open = (directory: string, script: string): ReturnType<typeof composeClient> => {
     const kubeconfig = join(directory, "kubeconfig");
-    const exec = { apiVersion: "client.authentication.k8s.io/v1", command: "sh", args: ["-c", script] };
-    const config = {
-      clusters: [{ name: "c", cluster: { server: "https://api.example.org:6443" } }],
-      users: [{ name: "u", user: { exec } }],
-      contexts: [{ name: "x", context: { cluster: "c", user: "u" } }],
-      "current-context": "x",
-    };
-    writeFileSync(kubeconfig, JSON.stringify(config));
+    writeFileSync(kubeconfig, pluginKubeconfig(script, { server: "https://api.example.org:6443" }));
     return composeClient(
       { kubeconfig, context: undefined },
       { env: {}, clock: systemClock, random: systemRandom },

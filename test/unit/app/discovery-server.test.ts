@@ -1,15 +1,13 @@
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import { DiscoveryServer } from "../../../src/app/discovery-server.ts";
 import { Publication } from "../../../src/app/publication.ts";
-import { Authority } from "../../../src/authority/authority.ts";
 import { systemClock } from "../../../src/core/clock.ts";
 import { HttpServer } from "../../../src/http/server.ts";
 import { JOURNAL_SECRET } from "../../../src/kubernetes/authority-stores.ts";
 import { SERVER_SECRET } from "../../../src/kubernetes/server-secret.ts";
-import { MemoryStores, POLICY, START } from "../../support/authority-fakes.ts";
-import { FakeClock, settle } from "../../support/fake-clock.ts";
-import { fakeRandom } from "../../support/fake-random.ts";
+import { settle } from "../../support/fake-clock.ts";
 import { selfSigned } from "../../support/http/self-signed.ts";
+import { openAuthority } from "../../support/open-authority.ts";
 import { recordingLogger } from "../../support/telemetry/records.ts";
 
 const NEVER = new AbortController().signal;
@@ -18,17 +16,7 @@ describe("DiscoveryServer", () => {
   let journal: string;
 
   beforeAll(async () => {
-    const stores = new MemoryStores();
-    const { journalStore, keyStore } = stores;
-    const clock = new FakeClock(START);
-    const authority = new Authority({
-      journalStore,
-      keyStore,
-      clock,
-      random: fakeRandom(4),
-      policy: () => POLICY,
-    });
-    await authority.open();
+    const { stores } = await openAuthority(4);
     journal = stores.journalText ?? "";
   });
 

@@ -1,25 +1,15 @@
 import { expect, it } from "@jest/globals";
 import { pino } from "pino";
 import { identityGauges, silenceGauges } from "../../../src/app/gauges.ts";
-import { Authority } from "../../../src/authority/authority.ts";
+import type { Authority } from "../../../src/authority/authority.ts";
 import { makeEvents } from "../../../src/telemetry/events.ts";
 import { makePrometheusMetrics } from "../../../src/telemetry/prometheus.ts";
-import { MemoryStores, POLICY, START } from "../../support/authority-fakes.ts";
-import { FakeClock } from "../../support/fake-clock.ts";
-import { fakeRandom } from "../../support/fake-random.ts";
+import { START } from "../../support/authority-fakes.ts";
+import { openAuthority } from "../../support/open-authority.ts";
 
 it("shows the authority while it is this process's, and nothing of it afterwards", async () => {
   const metrics = makePrometheusMetrics();
-  const { journalStore, keyStore } = new MemoryStores();
-  const clock = new FakeClock(START);
-  const authority = new Authority({
-    journalStore,
-    keyStore,
-    clock,
-    random: fakeRandom(3),
-    policy: () => POLICY,
-  });
-  await authority.open();
+  const { authority } = await openAuthority(3);
   await authority.step(undefined, { JWT: "now" });
   const leading: { authority?: Authority } = { authority };
   const events = makeEvents({ logger: pino({ enabled: false }), metrics });

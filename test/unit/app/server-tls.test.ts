@@ -1,27 +1,15 @@
 import { describe, expect, it } from "@jest/globals";
 import type { StoredTls } from "../../../src/app/publication.ts";
 import { keepServerTls } from "../../../src/app/server-tls.ts";
-import { Authority } from "../../../src/authority/authority.ts";
 import type { Observation } from "../../../src/authority/rotation-plan.ts";
 import { parseCertificates } from "../../../src/x509/certificate.ts";
 import type { KeyId } from "../../../src/x509/keys.ts";
-import { MemoryStores, POLICY, START } from "../../support/authority-fakes.ts";
-import { FakeClock } from "../../support/fake-clock.ts";
-import { fakeRandom } from "../../support/fake-random.ts";
+import { POLICY } from "../../support/authority-fakes.ts";
+import { openAuthority } from "../../support/open-authority.ts";
 
 describe("keepServerTls", () => {
   it("issues anew at once what a distrusted root vouches for, though no bundle has that root any more", async () => {
-    const clock = new FakeClock(START);
-    const policy = { ...POLICY, crossSignRoots: true };
-    const { journalStore, keyStore } = new MemoryStores();
-    const authority = new Authority({
-      journalStore,
-      keyStore,
-      clock,
-      random: fakeRandom(3),
-      policy: () => policy,
-    });
-    await authority.open();
+    const { authority, clock } = await openAuthority(3, { ...POLICY, crossSignRoots: true });
     const former = authority.view().slots.find(({ kind }) => kind === "Root")?.keyID ?? "";
     const held = (): Observation => ({
       consumers: 1,

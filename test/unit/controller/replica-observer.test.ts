@@ -1,15 +1,14 @@
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
-import { Authority } from "../../../src/authority/authority.ts";
 import type { Observation } from "../../../src/authority/rotation-plan.ts";
 import type { Slot } from "../../../src/authority/slot.ts";
 import type { ReplicaEndpoint } from "../../../src/controller/ports.ts";
 import { Refusals } from "../../../src/controller/refusals.ts";
 import { withReplicas } from "../../../src/controller/replica-observer.ts";
 import { OperatorError } from "../../../src/core/errors.ts";
-import { MemoryStores, POLICY, START } from "../../support/authority-fakes.ts";
+import { POLICY, START } from "../../support/authority-fakes.ts";
 import { codeOf } from "../../support/errors.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
-import { fakeRandom } from "../../support/fake-random.ts";
+import { openAuthority } from "../../support/open-authority.ts";
 
 interface Served {
   readonly bundleJson: string;
@@ -32,16 +31,7 @@ describe("an observer with the replicas of meshid", () => {
   let stop: AbortController;
 
   beforeAll(async () => {
-    const { journalStore, keyStore } = new MemoryStores();
-    const clock = new FakeClock(START);
-    const authority = new Authority({
-      journalStore,
-      keyStore,
-      clock,
-      random: fakeRandom(4),
-      policy: () => POLICY,
-    });
-    await authority.open();
+    const { authority } = await openAuthority(4);
     const before = authority.view();
     await authority.step(undefined, { Root: "a", JWT: "a" }, new Set());
     const { bundleJson, jwksJson } = authority.view();
